@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,13 +68,21 @@ class Api:
         self.resources = resources
 
     def codec_for(self, request: Request) -> Codec:
-        """The protocol that `request` speaks; the service's main one when none claims it."""
-        return next((codec for codec in self.codecs if codec.operation_name(request)), self.codecs[0])
+        """The protocol that `request` speaks; the service's main one when none claims it. Never raises."""
+        with contextlib.suppress(AwsError):
+            request = request.unpacked()
+        return self._understood(request)[0]
+
+    def _understood(self, request: Request) -> tuple[Codec, str | None]:
+        for codec in self.codecs:
+            if name := codec.operation_name(request):
+                return codec, name
+        return self.codecs[0], None
 
     def read(self, request: Request) -> Invocation:
         """Understand `request`. Raises AwsError when it is malformed or names no known operation."""
-        codec = self.codec_for(request)
-        name = codec.operation_name(request)
+        request = request.unpacked()
+        codec, name = self._understood(request)
         if name is None:
             raise UnsupportedError(f"The request names no operation of {self.model.service_name}")
         operation = find_operation(self.model, name)
@@ -99,7 +108,9 @@ class Api:
         return codec.write(operation, result, context.request_id)
 
 
-async def _held_body(held: Held, codec: Codec, operation: OperationModel, request_id: str) -> AsyncIterator[bytes]:
+async def _held_body(
+    held: Held, codec: Codec, operation: OperationModel, request_id: str
+) -> AsyncGenerator[bytes, None]:
     """White space at intervals, then the document. The status is sent already: errors end the stream."""
     waiting = asyncio.ensure_future(held.result())
     try:

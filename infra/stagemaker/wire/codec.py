@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from typing import Any, Protocol
 
 from botocore.model import OperationModel, ServiceModel
 
+from stagemaker.wire.error_names import error_names, query_error_header
 from stagemaker.wire.errors import AwsError, UnsupportedError
 from stagemaker.wire.message import Reply, Request
 from stagemaker.wire.shapes import epoch_seconds, read_value, write_value
@@ -21,7 +23,7 @@ class Codec(Protocol):
         ...
 
     def read(self, operation: OperationModel, request: Request) -> dict[str, Any]:
-        """The parameters, typed by the model but not yet validated."""
+        """The parameters, typed by the model but not yet validated. The body is not compressed."""
         ...
 
     def write(self, operation: OperationModel, result: dict[str, Any], request_id: str) -> Reply:
@@ -37,6 +39,7 @@ class JsonCodec:
     """AWS JSON 1.0 and 1.1: POST /, the operation in `X-Amz-Target`."""
 
     def __init__(self, model: ServiceModel) -> None:
+        self.model = model
         self.prefix = str(model.metadata.get("targetPrefix", ""))
         self.content_type = f"application/x-amz-json-{model.metadata.get('jsonVersion', '1.1')}"
 
@@ -49,7 +52,7 @@ class JsonCodec:
         """Raises AwsError SerializationException for a body that is not the JSON it should be."""
         try:
             document = json.loads(request.body or b"{}")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise AwsError("SerializationException", f"The request body is not JSON: {error}") from error
         if operation.input_shape is None:
             return {}
@@ -61,14 +64,17 @@ class JsonCodec:
         body = b""
         if operation.output_shape is not None:
             body = json.dumps(
-                write_value(operation.output_shape, result, timestamp=epoch_seconds, blob=_base64)
+                write_value(operation.output_shape, result, timestamp=epoch_seconds, blob=_base64, number=_number)
             ).encode()
         return Reply(200, self._headers(request_id), body)
 
     def write_error(self, error: AwsError, request_id: str) -> Reply:
         """`__type` holds the code, `message` the text."""
-        body = json.dumps({"__type": error.code, "message": error.message}).encode()
-        return Reply(error.status, {**self._headers(request_id), "x-amzn-errortype": error.code}, body)
+        code = error.code
+        if compatible := query_error_header(self.model, error):
+            code = error_names(self.model, error).shape
+        body = json.dumps({"__type": code, "message": error.message}).encode()
+        return Reply(error.status, {**self._headers(request_id), **compatible, "x-amzn-errortype": code}, body)
 
     def _headers(self, request_id: str) -> dict[str, str]:
         return {"content-type": self.content_type, "x-amzn-requestid": request_id}
@@ -76,6 +82,14 @@ class JsonCodec:
 
 def _base64(value: bytes) -> str:
     return base64.b64encode(value).decode()
+
+
+def _number(value: float) -> float | str:
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
+    return float(value)
 
 
 def find_operation(model: ServiceModel, name: str) -> OperationModel:

@@ -1,6 +1,6 @@
 """Values between their JSON or CBOR form and Python, by shape.
 
-The two codecs differ only in how they write blobs and timestamps; everything else is here.
+The codecs differ only in how they write blobs, timestamps and numbers; everything else is here.
 """
 
 from __future__ import annotations
@@ -17,14 +17,10 @@ from stagemaker.wire.errors import AwsError, ValidationError
 
 Scalar = Callable[[Any], Any]
 
-_EXPECTED: dict[str, tuple[type, ...]] = {
-    "string": (str,),
-    "integer": (int,),
-    "long": (int,),
-    "float": (int, float),
-    "double": (int, float),
-    "boolean": (bool,),
-}
+_INTEGERS = {"integer": range(-(2**31), 2**31), "long": range(-(2**63), 2**63)}
+_FLOATS = frozenset({"float", "double"})
+_UNBOUNDED = frozenset({"NaN", "Infinity", "-Infinity"})
+"""JSON has no such numbers, so AWS writes them as strings."""
 _NAMES = {
     dict: "object",
     list: "array",
@@ -49,16 +45,28 @@ def read_value(shape: Shape, value: Any, path: str = "") -> Any:
             return [read_value(shape.member, item, f"{path}[{i}]") for i, item in enumerate(items)]
         case MapShape():
             entries = _typed(value, dict, shape, path)
-            return {str(k): read_value(shape.value, v, f"{path}.{k}") for k, v in entries.items() if v is not None}
-    if shape.type_name == "timestamp":
+            return {
+                _read_string(k, shape.key, path): read_value(shape.value, v, f"{path}.{k}")
+                for k, v in entries.items()
+                if v is not None
+            }
+    return _read_scalar(shape, value, path)
+
+
+def _read_scalar(shape: Shape, value: Any, path: str) -> Any:
+    kind = shape.type_name
+    if kind == "string":
+        return _read_string(value, shape, path)
+    if kind in _INTEGERS:
+        return _read_integer(value, shape, path)
+    if kind in _FLOATS:
+        return _read_float(value, shape, path)
+    if kind == "boolean":
+        return _typed(value, bool, shape, path)
+    if kind == "timestamp":
         return to_datetime(value, path)
-    if shape.type_name == "blob":
+    if kind == "blob":
         return _read_blob(value, path)
-    expected = _EXPECTED.get(shape.type_name, (object,))
-    if not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected):
-        if expected == (int,) and isinstance(value, float) and value.is_integer():
-            return int(value)
-        raise _wrong_type(value, shape, path)
     return value
 
 
@@ -82,6 +90,35 @@ def _typed(value: Any, kind: type, shape: Shape, path: str) -> Any:
     return value
 
 
+def _read_string(value: Any, shape: Shape, path: str) -> str:
+    text: str = _typed(value, str, shape, path)
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:  # JSON can spell half of a surrogate pair: no disk or answer can hold it
+            raise AwsError("SerializationException", f"'{path}' is not Unicode text: {error.reason}") from error
+    return text
+
+
+def _read_integer(value: Any, shape: Shape, path: str) -> int:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise _wrong_type(value, shape, path)
+    if value not in _INTEGERS[shape.type_name]:
+        raise AwsError("SerializationException", f"{value} is out of the range of {shape.type_name} at '{path}'")
+    return value
+
+
+def _read_float(value: Any, shape: Shape, path: str) -> float:
+    if isinstance(value, bool) or (not isinstance(value, int | float) and value not in _UNBOUNDED):
+        raise _wrong_type(value, shape, path)
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise AwsError("SerializationException", f"The number at '{path}' is out of the range of double") from error
+
+
 def _wrong_type(value: Any, shape: Shape, path: str) -> AwsError:
     found = _NAMES.get(type(value), type(value).__name__)
     return AwsError("SerializationException", f"{found} can not be converted to {shape.type_name} at '{path}'")
@@ -103,28 +140,37 @@ def to_datetime(value: Any, path: str = "") -> datetime:
             return value if value.tzinfo else value.replace(tzinfo=UTC)
         if isinstance(value, str):
             return to_datetime(datetime.fromisoformat(value))
+        if isinstance(value, bool):
+            raise TypeError  # else True would be one second past midnight in 1970
         return datetime.fromtimestamp(value, tz=UTC)
     except (ValueError, TypeError, OverflowError, OSError) as error:
         raise AwsError("SerializationException", f"'{path}' is not a timestamp: {value!r}") from error
 
 
-def write_value(shape: Shape, value: Any, *, timestamp: Scalar, blob: Scalar) -> Any:
-    """The encodable form of `value`: modelled members only, nothing that is None."""
+def write_value(shape: Shape, value: Any, *, timestamp: Scalar, blob: Scalar, number: Scalar = float) -> Any:
+    """The encodable form of `value`: modelled members only, nothing that is None.
+
+    `number` writes float and double members: a whole number stays one of that type.
+    """
     match shape:
         case StructureShape():
             return {
-                name: write_value(member, value[name], timestamp=timestamp, blob=blob)
+                name: write_value(member, value[name], timestamp=timestamp, blob=blob, number=number)
                 for name, member in shape.members.items()
                 if value.get(name) is not None
             }
         case ListShape():
-            return [write_value(shape.member, item, timestamp=timestamp, blob=blob) for item in value]
+            return [write_value(shape.member, item, timestamp=timestamp, blob=blob, number=number) for item in value]
         case MapShape():
-            return {k: write_value(shape.value, v, timestamp=timestamp, blob=blob) for k, v in value.items()}
+            return {
+                k: write_value(shape.value, v, timestamp=timestamp, blob=blob, number=number) for k, v in value.items()
+            }
     if shape.type_name == "timestamp":
         return timestamp(value)
     if shape.type_name == "blob":
         return blob(value)
+    if shape.type_name in _FLOATS:
+        return number(value)
     return value
 
 

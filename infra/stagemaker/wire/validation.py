@@ -1,12 +1,15 @@
 """Validation of a request against its model, in AWS's wording.
 
-Paths name members as the service's Java side does: lower camel case, list items as `.1.member`.
+Paths name members as the service's Java side does: lower camel case, items as `.1.member`. What is
+wrong with an item itself is said of its whole list or map, with every rule that its items obey
+("... at 'hyperParameters' failed to satisfy constraint: Map value must satisfy constraint: [Member
+must have length less than or equal to 2500, ...]"); values are printed as Java prints them.
 Wording observed in public threads, see ValidationException in the SageMaker API.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any
 
@@ -14,6 +17,11 @@ import regex
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 from stagemaker.wire.errors import ValidationError
+
+Rule = tuple[str, Callable[[Any], bool]]
+"""What is said of a value that breaks it, and whether a value keeps it."""
+
+_NUMBERS = frozenset({"integer", "long", "float", "double"})
 
 MOST_REPORTED = 10
 """A request can be wrong in hundreds of places; AWS stops counting too."""
@@ -30,22 +38,24 @@ def validate(shape: Shape | None, params: dict[str, Any]) -> None:
 
 
 def _problems(shape: Shape, value: Any, path: str) -> Iterator[str]:
+    """What is wrong with `value` itself, then with what it contains."""
+    yield from (_problem(value, path, broken) for broken in _broken(shape, value))
+    yield from _problems_inside(shape, value, path)
+
+
+def _problems_inside(shape: Shape, value: Any, path: str) -> Iterator[str]:
     match shape:
         case StructureShape():
             yield from _structure_problems(shape, value, path)
         case ListShape():
-            yield from _size_problems(shape, len(value), value, path)
+            yield from _item_problems(shape.member, value, value, path, "Member")
             for number, item in enumerate(value, 1):
-                yield from _problems(shape.member, item, f"{path}.{number}.member")
+                yield from _problems_inside(shape.member, item, f"{path}.{number}.member")
         case MapShape():
-            yield from _size_problems(shape, len(value), value, path)
+            yield from _item_problems(shape.key, value, value, path, "Map keys")
+            yield from _item_problems(shape.value, value.values(), value, path, "Map value")
             for key, item in value.items():
-                yield from _problems(shape.key, key, f"{path}.{key}.key")
-                yield from _problems(shape.value, item, f"{path}.{key}.member")
-        case _ if shape.type_name == "string":
-            yield from _string_problems(shape, value, path)
-        case _ if shape.type_name in {"integer", "long", "float", "double"}:
-            yield from _range_problems(shape, value, path)
+                yield from _problems_inside(shape.value, item, f"{path}.{key}.member")
 
 
 def _structure_problems(shape: StructureShape, value: dict[str, Any], path: str) -> Iterator[str]:
@@ -57,33 +67,55 @@ def _structure_problems(shape: StructureShape, value: dict[str, Any], path: str)
             yield from _problems(member, value[name], _join(path, name))
 
 
-def _string_problems(shape: Shape, value: str, path: str) -> Iterator[str]:
-    metadata = shape.metadata
-    if (choices := metadata.get("enum")) and value not in choices:
-        yield _problem(value, path, f"Member must satisfy enum value set: [{', '.join(choices)}]")
-    yield from _size_problems(shape, len(value), value, path)
-    if (pattern := metadata.get("pattern")) and not _matches(pattern, value):
-        yield _problem(value, path, f"Member must satisfy regular expression pattern: {pattern}")
+def _item_problems(shape: Shape, items: Iterable[Any], whole: Any, path: str, what: str) -> Iterator[str]:
+    if any(True for item in items for _ in _broken(shape, item)):
+        rules = ", ".join(text for text, _ in _rules(shape))
+        yield _problem(whole, path, f"{what} must satisfy constraint: [{rules}]")
 
 
-def _size_problems(shape: Shape, size: int, value: Any, path: str) -> Iterator[str]:
-    yield from _bound_problems(shape, size, value, path, "have length")
+def _broken(shape: Shape, value: Any) -> Iterator[str]:
+    return (text for text, holds in _rules(shape) if not holds(value))
 
 
-def _range_problems(shape: Shape, value: float, path: str) -> Iterator[str]:
-    yield from _bound_problems(shape, value, value, path, "have value")
+@cache
+def _rules(shape: Shape) -> tuple[Rule, ...]:
+    """The rules that a shape sets to its own values, in the order in which AWS lists them."""
+    metadata, kind = shape.metadata, shape.type_name
+    measure, what = (_itself, "have value") if kind in _NUMBERS else (len, "have length")
+    rules: list[Rule] = []
+    if (high := metadata.get("max")) is not None:
+        rules.append((f"Member must {what} less than or equal to {high}", lambda value: measure(value) <= high))
+    if (low := metadata.get("min")) is not None:
+        rules.append((f"Member must {what} greater than or equal to {low}", lambda value: measure(value) >= low))
+    if pattern := metadata.get("pattern"):
+        rules.append(
+            (f"Member must satisfy regular expression pattern: {pattern}", lambda value: _matches(pattern, value))
+        )
+    if choices := metadata.get("enum"):
+        rules.append((f"Member must satisfy enum value set: [{', '.join(choices)}]", lambda value: value in choices))
+    return tuple(rules)
 
 
-def _bound_problems(shape: Shape, measure: float, value: Any, path: str, what: str) -> Iterator[str]:
-    low, high = shape.metadata.get("min"), shape.metadata.get("max")
-    if low is not None and measure < low:
-        yield _problem(value, path, f"Member must {what} greater than or equal to {low}")
-    if high is not None and measure > high:
-        yield _problem(value, path, f"Member must {what} less than or equal to {high}")
+def _itself(value: float) -> float:
+    return value
 
 
 def _problem(value: Any, path: str, constraint: str) -> str:
-    return f"Value '{value}' at '{path}' failed to satisfy constraint: {constraint}"
+    return f"Value '{_java(value)}' at '{path}' failed to satisfy constraint: {constraint}"
+
+
+def _java(value: Any) -> str:
+    """Java's `toString`."""
+    match value:
+        case dict():
+            return "{" + ", ".join(f"{key}={_java(item)}" for key, item in value.items()) + "}"
+        case list():
+            return "[" + ", ".join(_java(item) for item in value) + "]"
+        case bool():
+            return str(value).lower()
+        case bytes():
+            return f"java.nio.HeapByteBuffer[pos=0 lim={len(value)} cap={len(value)}]"
+    return str(value)
 
 
 def _join(path: str, name: str) -> str:

@@ -1,0 +1,67 @@
+# `make demo` and `make test` set up all they need, and are quick the second time.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints/dev.txt
+WORKERS ?= 2
+# Compiled files make a start two to three times faster; some environments switch them off.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help demo test lint types arrows unit test-labs test-clients benchmarks picture constraints clean
+
+help:
+	@echo "make demo          train and judge a real model on a throwaway stage"
+	@echo "make test          lint, types, import contracts, unit tests, the first labs"
+	@echo "make test-labs     the whole proof of every lab"
+	@echo "make test-clients  the aws CLI and the sagemaker SDK against a stage"
+	@echo "make benchmarks    measure; each figure is a ratio in one run"
+	@echo "make picture       draw the verdict in the README anew"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Stagemaker needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.12 demo")'
+	@echo "Making a virtual environment in $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.stage: $(BIN)/python pyproject.toml constraints/dev.txt
+	@echo "Installing the stage and what the labs use (a minute or two the first time) ..."
+	@$(PIP) --editable '.[stage,labs]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.stage
+	@echo "Installing linters and test tools ..."
+	@$(PIP) --editable '.[stage,labs,dev]'
+	@touch $@
+
+demo: $(VENV)/.stage
+	@$(BIN)/python -m stagemaker_labs.demo 03
+
+test: lint types arrows unit
+
+lint: $(VENV)/.dev
+	@echo "Linting ..."
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+
+types: $(VENV)/.dev
+	@echo "Checking types ..."
+	@$(BIN)/mypy --no-error-summary infra harness tests benchmarks
+
+arrows: $(VENV)/.dev
+	@echo "Checking that imports point down the house ..."
+	@$(BIN)/lint-imports --no-cache > $(VENV)/arrows.log || { cat $(VENV)/arrows.log; exit 1; }
+
+unit: $(VENV)/.dev
+	@echo "Running the tests ..."
+	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile tests
+
+test-labs: $(VENV)/.dev
+	@echo "Proving every lab: starter, reference, wrong works ..."
+	@$(BIN)/pytest -q -n $(WORKERS) tests_labs
+
+constraints:
+	@uv pip compile --quiet --universal --python-version 3.11 --extra stage --extra labs --extra dev \
+	  --no-header --no-annotate pyproject.toml --output-file constraints/dev.txt
+
+clean:
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

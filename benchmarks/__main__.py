@@ -1,0 +1,14 @@
+"""All benchmarks: `make benchmarks`, or `python benchmarks`. Prints a Markdown table."""
+
+from __future__ import annotations
+
+import cold_start
+import job_overhead
+import unchanged_check
+from measure import HEAD, machine
+
+if __name__ == "__main__":
+    print(machine(), end="\n\n")
+    print(HEAD)
+    for benchmark in (cold_start, job_overhead, unchanged_check):
+        print(benchmark.run().row(), flush=True)

@@ -1,0 +1,149 @@
+"""The stage's commands: serve, up, down, status, env."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from stagemaker.background import BackgroundError, down, up
+from stagemaker.environment import stage_environment
+from stagemaker.settings import DEFAULT_ACCOUNT, DEFAULT_PORT, AuthMode, Settings
+from stagemaker.state import StateError, StateFolder, default_state
+
+EXIT_FAILED = 1
+EXIT_NO_STAGE = 3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except (StateError, BackgroundError) as error:
+        print(f"stagemaker: {error}", file=sys.stderr)
+        return EXIT_FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="stagemaker", description="The local stage: AWS on this machine.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="run a stage in the foreground")
+    _add_serving_options(serve)
+    serve.set_defaults(command=_serve)
+
+    background = commands.add_parser("up", help="start a stage in the background")
+    _add_serving_options(background)
+    background.set_defaults(command=_up)
+
+    stop = commands.add_parser("down", help="stop the stage that runs in the background")
+    _add_state(stop)
+    stop.set_defaults(command=_down)
+
+    status = commands.add_parser("status", help="say whether a stage runs, and where")
+    _add_state(status)
+    status.add_argument("--json", action="store_true", help="as JSON")
+    status.set_defaults(command=_status)
+
+    env = commands.add_parser("env", help="print the variables that lead AWS clients to the stage")
+    _add_state(env)
+    env.add_argument("--admin", action="store_true", help="the administrator's key instead of the learner's")
+    env.add_argument("--json", action="store_true", help="as JSON")
+    env.set_defaults(command=_env)
+    return parser
+
+
+def _add_state(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--state",
+        type=Path,
+        default=default_state(),
+        metavar="DIR",
+        help="the folder that holds the account (default: %(default)s)",
+    )
+
+
+def _add_serving_options(parser: argparse.ArgumentParser) -> None:
+    _add_state(parser)
+    parser.add_argument("--port", type=_port, default=DEFAULT_PORT, help="default: %(default)s; 0 takes any free one")
+    parser.add_argument("--account", type=_account, default=DEFAULT_ACCOUNT, help="12 digits; default: %(default)s")
+    parser.add_argument(
+        "--auth",
+        type=AuthMode,
+        choices=list(AuthMode),
+        default=AuthMode.ENFORCE,
+        help="enforce: keys and policies count; open: any key is root (default: %(default)s)",
+    )
+    parser.add_argument("--allow-reset", action="store_true", help="let POST /_stagemaker/reset empty the account")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="programs that stand for your own images")
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port (0 to 65535)")
+    return int(text)
+
+
+def _account(text: str) -> str:
+    if len(text) != 12 or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not an account: AWS account ids have 12 digits")
+    return text
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    return Settings(
+        state=options.state.absolute(),
+        port=options.port,
+        account=options.account,
+        auth=options.auth,
+        allow_reset=options.allow_reset,
+        images=options.images.absolute() if options.images else None,
+    )
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from stagemaker.server import serve  # uvicorn and the backing: only a server needs them
+
+    return serve(_settings(options))
+
+
+def _up(options: argparse.Namespace) -> int:
+    print(up(_settings(options)))
+    return 0
+
+
+def _down(options: argparse.Namespace) -> int:
+    print(down(StateFolder(options.state.absolute())))
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    folder = StateFolder(options.state.absolute())
+    running = folder.running()
+    if options.json:
+        print(json.dumps({"running": running is not None, "state": str(folder.root), **(running or {})}))
+    elif running:
+        print(f"A stage runs at {running['endpoint']} (process {running['pid']}), state in {folder.root}")
+    else:
+        print(f"No stage runs on {folder.root}. Start one with: stagemaker up")
+    return 0 if running else EXIT_NO_STAGE
+
+
+def _env(options: argparse.Namespace) -> int:
+    folder = StateFolder(options.state.absolute())
+    running = folder.running()
+    if running is None:
+        print(f"stagemaker: no stage runs on {folder.root}. Start one with: stagemaker up", file=sys.stderr)
+        return EXIT_NO_STAGE
+    variables = stage_environment(folder, running["endpoint"], admin=options.admin)
+    if options.json:
+        print(json.dumps(variables))
+    else:
+        print(os.linesep.join(f"export {name}={shlex.quote(value)}" for name, value in variables.items()))
+    return 0

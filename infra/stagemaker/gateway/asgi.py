@@ -1,0 +1,80 @@
+"""Between ASGI's dicts and the messages of the wire."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from stagemaker.wire.errors import AwsError
+from stagemaker.wire.message import Reply, Request
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+LARGEST_BODY = 16 * 1024 * 1024
+"""Bytes of a request that is read whole. SageMaker's largest request and IAM's are far below."""
+
+
+class ClientGoneError(Exception):
+    """The client closed the connection before its request was complete."""
+
+
+def read_head(scope: Scope) -> Request:
+    """The request without its body. A header that is given more than once is joined by commas."""
+    raw_path = scope.get("raw_path") or scope["path"].encode()
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
+    return Request(
+        method=scope["method"],
+        path=raw_path.decode("latin-1"),
+        query=scope["query_string"].decode("latin-1"),
+        headers=headers,
+    )
+
+
+async def read_body(receive: Receive) -> bytes:
+    """The whole body. Raises AwsError (413) when it is too large, ClientGoneError when it never ends."""
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        body += message.get("body", b"")
+        if len(body) > LARGEST_BODY:
+            raise AwsError("RequestEntityTooLargeException", f"The request is larger than {LARGEST_BODY} bytes.", 413)
+        if not message.get("more_body"):
+            return bytes(body)
+
+
+def replay(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives `body` once more, then what the connection has to say."""
+    given = False
+
+    async def receive_again() -> Message:
+        nonlocal given
+        if not given:
+            given = True
+            return {"type": "http.request", "body": body, "more_body": False}
+        return await receive()
+
+    return receive_again
+
+
+async def send_reply(reply: Reply, send: Send) -> None:
+    """Send `reply`; a generator's pieces as they come."""
+    headers = [(name.lower().encode("latin-1"), value.encode("utf-8")) for name, value in reply.headers.items()]
+    if isinstance(reply.body, bytes):
+        headers.append((b"content-length", str(len(reply.body)).encode()))
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "http.response.body", "body": reply.body})
+        return
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    async with contextlib.aclosing(reply.body) as pieces:
+        async for piece in pieces:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})

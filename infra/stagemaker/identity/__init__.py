@@ -1,0 +1,15 @@
+"""Who makes a call, and may they: one authenticator and one authoriser for every call to every service.
+
+`Identity` (in `room.py`) is what the gateway holds. For each call, in this order:
+
+1.  `authenticate`: the SigV4 signature is verified and names a principal.
+2a. A service of ours: `authorise` with the action and the ARNs that its `Api` gives, then
+    `authorise_pass_role` for each of `passed_roles(parameters)`.
+2b. A service of the backing: `describe` says which permissions the call needs, `authorise_call` judges
+    them, `forward` gives the request as the backing must see it, `observe` is shown the answer before
+    the client is.
+
+Policies are read from the backing by AWS's own API, so any backing is governed alike, also one that
+enforces nothing. The evaluation is written here rather than taken from a backing's library: it must
+not depend on the state of one of them.
+"""

@@ -1,0 +1,85 @@
+"""The files of one job, and whether its runner lives."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+from stagemaker.contract.layout import Layout
+
+
+@dataclass(frozen=True, slots=True)
+class JobDirectory:
+    """The paths below one job's folder. Names come from validated AWS names, never from user text."""
+
+    root: Path
+
+    @property
+    def spec(self) -> Path:
+        """What is to be done, written once before the runner starts."""
+        return self.root / "spec.json"
+
+    @property
+    def credentials(self) -> Path:
+        """The execution role's temporary keys (mode 0600)."""
+        return self.root / "credentials.json"
+
+    @property
+    def record(self) -> Path:
+        """What happened, one JSON document a line, only ever appended to."""
+        return self.root / "record.jsonl"
+
+    @property
+    def stop_request(self) -> Path:
+        """Its existence asks the runner to stop the container."""
+        return self.root / "stop"
+
+    @property
+    def lock(self) -> Path:
+        """Locked by the runner for as long as it lives; the kernel lets go when it dies."""
+        return self.root / "runner.lock"
+
+    @property
+    def runner_log(self) -> Path:
+        """What the runner itself printed: empty unless something is wrong with it."""
+        return self.root / "runner.log"
+
+    def log(self, host: str) -> Path:
+        """The host's log: one event a line, epoch milliseconds, a tab, the message."""
+        return self.root / f"{host}.log"
+
+    def layout(self, host: str) -> Layout:
+        """The host's `/opt/ml`."""
+        return Layout(self.root / host / "opt" / "ml")
+
+    def runner_lives(self) -> bool:
+        """Whether a runner holds the lock. Unlike a pid, a lock cannot belong to somebody else."""
+        try:
+            handle = os.open(self.lock, os.O_RDWR)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(handle)
+        return False
+
+    def take_lock(self) -> int:
+        """Hold the lock for the rest of this process; the descriptor keeps it. Raises BlockingIOError."""
+        handle = os.open(self.lock, os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(handle, 0)
+        os.write(handle, str(os.getpid()).encode())
+        return handle
+
+    def kill_runner(self) -> None:
+        """End a living runner, and on Linux its container with it."""
+        if self.runner_lives() and (pid := self.lock.read_text()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)

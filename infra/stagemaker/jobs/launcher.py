@@ -1,0 +1,111 @@
+"""Starting a container. `process`, the default, runs the image's program as a local process."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Protocol
+
+from stagemaker.contract.layout import BASE_DIR_VARIABLE, Layout
+
+_PR_SET_PDEATHSIG = 1
+_KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "OPENBLAS_CORETYPE")
+"""What a local process needs of its surroundings. Nothing of AWS's: a job has its role's keys only."""
+
+
+class Container(Protocol):
+    """A running container."""
+
+    @property
+    def output(self) -> IO[bytes]:
+        """Its stdout and stderr, in one stream."""
+        ...
+
+    def poll(self) -> int | None:
+        """Its exit code as a shell would give it (137 when killed by SIGKILL); None while it runs."""
+        ...
+
+    def terminate(self) -> None:
+        """SIGTERM to its first process."""
+        ...
+
+    def kill(self) -> None:
+        """SIGKILL to all of its processes."""
+        ...
+
+
+class Launcher(Protocol):
+    """A way to run containers."""
+
+    def start(self, command: Sequence[str], layout: Layout, environment: Mapping[str, str], scratch: Path) -> Container:
+        """Start `command` with its `/opt/ml` at `layout`. Raises OSError when it cannot be started."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessContainer:
+    """A container that is a process group of this machine."""
+
+    process: subprocess.Popen[bytes]
+
+    @property
+    def output(self) -> IO[bytes]:
+        """Its stdout and stderr."""
+        assert self.process.stdout is not None
+        return self.process.stdout
+
+    def poll(self) -> int | None:
+        """Its exit code; 128 + n when signal n ended it."""
+        code = self.process.poll()
+        return 128 - code if code is not None and code < 0 else code
+
+    def terminate(self) -> None:
+        """SIGTERM to the process that was started, as Docker does to a container's first process."""
+        self.process.terminate()
+
+    def kill(self) -> None:
+        """SIGKILL to the whole group, children that outlived their parent too."""
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+
+
+class ProcessLauncher:
+    """Runs programs directly. The base folder stands in for `/opt/ml` through SAGEMAKER_BASE_DIR."""
+
+    def start(
+        self, command: Sequence[str], layout: Layout, environment: Mapping[str, str], scratch: Path
+    ) -> ProcessContainer:
+        """Start `command` in a session of its own, with no variables but the container's."""
+        scratch.mkdir(parents=True, exist_ok=True)
+        kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+        process = subprocess.Popen(
+            command,
+            cwd=scratch,
+            env={
+                **kept,
+                "HOME": str(scratch),
+                "TMPDIR": str(scratch),
+                "PYTHONUNBUFFERED": "1",
+                **environment,
+                BASE_DIR_VARIABLE: str(layout.base),
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_die_with_runner if sys.platform == "linux" else None,  # noqa: PLW1509 - no thread runs yet
+        )
+        return ProcessContainer(process)
+
+
+def _die_with_runner() -> None:
+    """A runner that is killed must not leave its container behind, unwatched."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

@@ -1,0 +1,35 @@
+"""The host's log file: what the container printed, stamped, one event a line."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import IO
+
+from stagemaker.jobs.metrics import MetricScanner, stored_line
+from stagemaker.jobs.record import MetricEvent, RecordWriter
+
+LONGEST_EVENT = 256 * 1024 - 26
+"""Bytes of one log event; CloudWatch Logs counts 26 more for its own overhead."""
+
+
+class LogPump(threading.Thread):
+    """Copies a container's output to its log file and picks the metrics out of it."""
+
+    def __init__(self, output: IO[bytes], file: Path, scanner: MetricScanner, record: RecordWriter) -> None:
+        super().__init__(daemon=True, name="log-pump")
+        self._output = output
+        self._file = file
+        self._scanner = scanner
+        self._record = record
+
+    def run(self) -> None:
+        """Until the output ends."""
+        with self._file.open("ab", buffering=0) as log:
+            while raw := self._output.readline(LONGEST_EVENT):
+                now = time.time()
+                line = raw.decode("utf-8", errors="replace").rstrip("\r\n")
+                log.write(f"{int(now * 1000)}\t{stored_line(line)}\n".encode())
+                if found := [MetricEvent(now, name, value) for name, value in self._scanner.scan(line)]:
+                    self._record.write(*found)

@@ -1,0 +1,108 @@
+"""What a training job is to do, as the server tells the runner."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stagemaker.contract.training import ChannelConfig
+
+
+@dataclass(frozen=True, slots=True)
+class S3Uri:
+    """A bucket and a key or key prefix (which may be empty)."""
+
+    bucket: str
+    key: str
+
+    @classmethod
+    def parse(cls, text: str) -> S3Uri:
+        """From `s3://bucket/key`. Raises ValueError for anything else."""
+        scheme, separator, rest = text.partition("://")
+        bucket, _, key = rest.partition("/")
+        if scheme != "s3" or not separator or not bucket:
+            raise ValueError(f"not an S3 URI: {text!r}")
+        return cls(bucket, key)
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.key}"
+
+    def join(self, *parts: str) -> S3Uri:
+        """This prefix with `parts` below it."""
+        return S3Uri(self.bucket, "/".join([*([self.key.rstrip("/")] if self.key.strip("/") else []), *parts]))
+
+
+@dataclass(frozen=True, slots=True)
+class MetricDefinition:
+    """A metric that is read from the log: the first group of `regex` is its value."""
+
+    name: str
+    regex: str
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What stands for an image: the command before `train` or `serve`, and the image's own variables.
+
+    `trusted` marks AWS's own algorithms, which may say that a failure is the customer's mistake.
+    `problem` is set instead of a command when the image cannot be had.
+    """
+
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    trusted: bool = False
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelSource:
+    """Where a channel's files come from and how the container is told of them."""
+
+    config: ChannelConfig
+    source: S3Uri
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSpec:
+    """All that a runner needs to know of a training job. Durations in seconds."""
+
+    name: str
+    arn: str
+    region: str
+    program: Program
+    hyperparameters: Mapping[str, str]
+    channels: tuple[ChannelSource, ...]
+    output: S3Uri
+    environment: Mapping[str, str]
+    metrics: tuple[MetricDefinition, ...]
+    instance_type: str
+    max_runtime: int
+    stop_grace: float
+    threads: int
+    stage_file: Path
+    """Names the endpoint of the running stage; read again after the stage was restarted."""
+
+    def save(self, file: Path) -> None:
+        """Write as JSON."""
+        file.write_text(json.dumps(asdict(self), default=str))
+
+    @classmethod
+    def load(cls, file: Path) -> TrainingSpec:
+        """Read what `save` wrote."""
+        document: dict[str, Any] = json.loads(file.read_text())
+        return cls(
+            **{
+                **document,
+                "program": Program(**{**document["program"], "command": tuple(document["program"]["command"])}),
+                "channels": tuple(
+                    ChannelSource(ChannelConfig(**entry["config"]), S3Uri(**entry["source"]))
+                    for entry in document["channels"]
+                ),
+                "output": S3Uri(**document["output"]),
+                "metrics": tuple(MetricDefinition(**entry) for entry in document["metrics"]),
+                "stage_file": Path(document["stage_file"]),
+            }
+        )

@@ -1,0 +1,163 @@
+"""The server's side of jobs: start runners, read their records, notice the ones that died."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from stagemaker.jobs.directory import JobDirectory
+from stagemaker.jobs.record import EndEvent, Entry, read_record
+
+TICK_SECONDS = 0.03
+"""Between two looks at the records of the running jobs; a look at one that has not grown is one stat."""
+_LOST_RUNNER = "InternalServerError: We encountered an internal error. Please try again."
+
+Fold = Callable[[JobDirectory, Sequence[Entry]], None]
+
+
+class Supervisor:
+    """Runs jobs, at most `slots` at once; the rest wait in the order they came.
+
+    `fold(directory, entries)` is called from the event loop with what is new in a record, in order and
+    each entry once. It keeps the last offset with what it changes, and gives it to `resume` after a restart.
+    """
+
+    def __init__(self, fold: Fold, *, slots: int) -> None:
+        self._fold = fold
+        self._slots = slots
+        self._waiting: dict[Path, JobDirectory] = {}
+        self._running: dict[Path, _Running] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to look after jobs."""
+        self._task = asyncio.create_task(self._watch(), name="jobs")
+
+    async def stop(self) -> None:
+        """Cease to. Runners go on by themselves, and are found again by `resume`."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    def submit(self, directory: JobDirectory) -> None:
+        """Start the job now or when a slot is free."""
+        self._waiting[directory.root] = directory
+        self._fill_slots()
+
+    def resume(self, directory: JobDirectory, offset: int) -> None:
+        """Take up a job that was not over when the server last stopped."""
+        if directory.record.exists() or directory.runner_lives():
+            self._running[directory.root] = _Running(directory, offset)
+        else:
+            self.submit(directory)
+
+    def request_stop(self, directory: JobDirectory) -> None:
+        """Ask the runner to stop its container. A job that waits for a slot begins, to end at once."""
+        directory.stop_request.touch()
+        if self._waiting.pop(directory.root, None):
+            self._start(directory)
+
+    def forget_all(self) -> None:
+        """End every runner and drop every job: for a reset of the account."""
+        for running in self._running.values():
+            running.kill()
+        self._waiting.clear()
+        self._running.clear()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job is running or waits to."""
+        return bool(self._waiting or self._running)
+
+    def _fill_slots(self) -> None:
+        for root, directory in list(self._waiting.items()):
+            if len(self._running) >= self._slots:
+                return
+            del self._waiting[root]
+            self._start(directory)
+
+    def _start(self, directory: JobDirectory) -> None:
+        self._running[directory.root] = _Running(directory, 0, _spawn(directory))
+
+    async def _watch(self) -> None:
+        while True:
+            for root, running in list(self._running.items()):
+                if running.advance(self._fold):
+                    self._running.pop(root, None)
+                    self._fill_slots()
+            await asyncio.sleep(TICK_SECONDS if self._running else TICK_SECONDS * 2)
+
+
+class _Running:
+    """A job that has been started, and how far its record has been read."""
+
+    def __init__(self, directory: JobDirectory, offset: int, process: subprocess.Popen[bytes] | None = None) -> None:
+        self.directory = directory
+        self.offset = offset
+        self.process = process
+
+    def advance(self, fold: Fold) -> bool:
+        """Fold what is new; True when the job is over."""
+        # Asked before the reading: what a runner wrote before it died is then read all the same.
+        alive = self._alive()
+        try:
+            grown = self.directory.record.stat().st_size > self.offset
+        except FileNotFoundError:
+            grown = False
+        if grown:
+            entries = list(read_record(self.directory.record, self.offset))
+            if entries:
+                fold(self.directory, entries)
+                self.offset = entries[-1].offset
+                if isinstance(entries[-1].event, EndEvent):
+                    self._reap()
+                    return True
+        if not alive:
+            now = time.time()
+            end = EndEvent(now, "Failed", "Failed", "Training job failed", _LOST_RUNNER)
+            fold(self.directory, [Entry(end, self.offset)])
+            self._reap()
+            return True
+        return False
+
+    def kill(self) -> None:
+        """End the runner and, on Linux, its container with it."""
+        self.directory.kill_runner()
+        if self.process is not None:
+            self.process.kill()
+            self._reap()
+
+    def _alive(self) -> bool:
+        if self.process is not None:
+            return self.process.poll() is None
+        return self.directory.runner_lives()
+
+    def _reap(self) -> None:
+        if self.process is not None:
+            self.process.wait()
+
+
+def _spawn(directory: JobDirectory) -> subprocess.Popen[bytes]:
+    """A runner in a session of its own: a Ctrl-C on the server's terminal is not meant for it."""
+    with directory.runner_log.open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "stagemaker.jobs.runner", str(directory.root)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=directory.root,
+            start_new_session=True,
+            env={name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+        )
+
+
+def remove(directory: JobDirectory) -> None:
+    """Delete a job's folder."""
+    shutil.rmtree(directory.root, ignore_errors=True)

@@ -1,0 +1,158 @@
+"""Resources as documents: kept, changed, waited for.
+
+A document is what Describe answers, in JSON: timestamps are epoch seconds. The columns beside it
+are what lists filter and sort by.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from stagemaker.sagemaker.family import Family
+from stagemaker.store import Store
+from stagemaker.wire.errors import AwsError
+
+Document = dict[str, Any]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS sagemaker_resources (
+    region TEXT NOT NULL, family TEXT NOT NULL, name TEXT NOT NULL,
+    status TEXT, created REAL NOT NULL, modified REAL NOT NULL, document TEXT NOT NULL,
+    PRIMARY KEY (region, family, name)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS sagemaker_by_creation ON sagemaker_resources (region, family, created, name);
+CREATE INDEX IF NOT EXISTS sagemaker_by_status ON sagemaker_resources (region, family, status, name);
+CREATE TABLE IF NOT EXISTS sagemaker_tags (
+    arn TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (arn, key)) WITHOUT ROWID;
+"""
+
+
+class Documents:
+    """All resources of the account. Region and family keep names apart."""
+
+    def __init__(self, store: Store, account: str) -> None:
+        self.store = store
+        self.account = account
+        store.connection.executescript(_SCHEMA)
+        self._changed = asyncio.Condition()
+        self._notices: set[asyncio.Task[None]] = set()
+
+    def create(self, family: Family, region: str, name: str, document: Document, tags: Mapping[str, str]) -> None:
+        """Add a resource with its tags. Raises the family's `exists` error for a name that is taken."""
+        now = document["CreationTime"]
+        arn = family.arn(region, self.account, name)
+        try:
+            with self.store.transaction() as connection:
+                connection.execute(
+                    "INSERT INTO sagemaker_resources VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (region, family.noun, name, document.get(family.status_member), now, now, _dump(document)),
+                )
+                self.put_tags(arn, tags)
+        except sqlite3.IntegrityError as error:
+            raise family.exists(arn) from error
+
+    def find(self, family: Family, region: str, name: str) -> Document | None:
+        """The document, or None."""
+        row = self.store.connection.execute(
+            "SELECT document FROM sagemaker_resources WHERE region = ? AND family = ? AND name = ?",
+            (region, family.noun, name),
+        ).fetchone()
+        return json.loads(row["document"]) if row else None
+
+    def get(self, family: Family, region: str, name: str) -> Document:
+        """The document. Raises the family's `missing` error."""
+        document = self.find(family, region, name)
+        if document is None:
+            raise family.missing(family.arn(region, self.account, name))
+        return document
+
+    def save(self, family: Family, region: str, name: str, document: Document) -> None:
+        """Replace the document and wake whoever waits for a change."""
+        document["LastModifiedTime"] = time.time()
+        with self.store.transaction() as connection:
+            connection.execute(
+                "UPDATE sagemaker_resources SET status = ?, modified = ?, document = ?"
+                " WHERE region = ? AND family = ? AND name = ?",
+                (
+                    document.get(family.status_member),
+                    document["LastModifiedTime"],
+                    _dump(document),
+                    region,
+                    family.noun,
+                    name,
+                ),
+            )
+        self._notify()
+
+    def in_transition(self, family: Family) -> Iterator[tuple[str, str, Document]]:
+        """Region, name and document of every resource whose status will pass, oldest first."""
+        marks = ", ".join("?" * len(family.transitional))
+        for row in self.store.connection.execute(
+            "SELECT region, name, document FROM sagemaker_resources"  # noqa: S608 - only question marks are put in
+            f" WHERE family = ? AND status IN ({marks}) ORDER BY created",
+            (family.noun, *family.transitional),
+        ).fetchall():
+            yield row["region"], row["name"], json.loads(row["document"])
+
+    async def settled(self, family: Family, region: str, name: str) -> Document:
+        """The document as soon as its status is not a passing one."""
+        async with self._changed:
+            while True:
+                document = self.get(family, region, name)
+                if document.get(family.status_member) not in family.transitional:
+                    return document
+                await self._changed.wait()
+
+    def _notify(self) -> None:
+        async def wake() -> None:
+            async with self._changed:
+                self._changed.notify_all()
+
+        task = asyncio.get_running_loop().create_task(wake())
+        self._notices.add(task)
+        task.add_done_callback(self._notices.discard)
+
+    def tags(self, arn: str) -> dict[str, str]:
+        """The resource's tags, sorted by key."""
+        rows = self.store.connection.execute("SELECT key, value FROM sagemaker_tags WHERE arn = ? ORDER BY key", (arn,))
+        return {row["key"]: row["value"] for row in rows}
+
+    def put_tags(self, arn: str, tags: Mapping[str, str]) -> None:
+        """Add tags or replace their values. Raises AwsError for more than 50, or AWS's own prefix."""
+        for key in tags:
+            if key.lower().startswith("aws:"):
+                raise AwsError("ValidationException", f"System tags cannot be added or updated by a user: {key}")
+        with self.store.transaction() as connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO sagemaker_tags VALUES (?, ?, ?)",
+                [(arn, key, value) for key, value in tags.items()],
+            )
+            if len(self.tags(arn)) > 50:
+                raise AwsError("ResourceLimitExceeded", "A resource can have at most 50 tags.")
+
+    def delete_tags(self, arn: str, keys: list[str]) -> None:
+        """Remove tags; a key that is not there is no error."""
+        with self.store.transaction() as connection:
+            connection.executemany("DELETE FROM sagemaker_tags WHERE arn = ? AND key = ?", [(arn, k) for k in keys])
+
+    def reset(self) -> None:
+        """Forget every resource and tag."""
+        with self.store.transaction() as connection:
+            connection.execute("DELETE FROM sagemaker_resources")
+            connection.execute("DELETE FROM sagemaker_tags")
+        self._notify()
+
+
+def _epoch(value: object) -> float:
+    if isinstance(value, datetime):
+        return value.timestamp()
+    raise TypeError(f"{type(value)} has no place in a document")
+
+
+def _dump(document: Document, default: Callable[[object], float] = _epoch) -> str:
+    return json.dumps(document, default=default)

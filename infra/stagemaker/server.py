@@ -1,0 +1,99 @@
+"""One process, one loopback listener: the stage on uvicorn, in the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import sys
+
+import psutil
+import uvicorn
+
+from stagemaker.app import Stage
+from stagemaker.settings import Settings
+from stagemaker.state import StateError, StateFolder
+
+HOST = "127.0.0.1"
+EXIT_FAILED = 1
+_BACKLOG = 512
+
+
+def serve(settings: Settings) -> int:
+    """Run a stage until SIGINT or SIGTERM. Raises StateError for a folder or a port that is taken."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    folder = StateFolder(settings.state)
+    folder.prepare()
+    folder.take()
+    listener = _listen(settings.port)
+    port = listener.getsockname()[1]
+    endpoint = f"http://{HOST}:{port}"
+    stage = Stage(settings, folder, endpoint)
+    config = uvicorn.Config(
+        stage,
+        http="httptools",
+        loop="asyncio",
+        lifespan="on",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        # Waiters hold their connections for as long as a job runs; a stop does not wait for them.
+        timeout_graceful_shutdown=2,
+    )
+    server = _Server(config, folder, endpoint)
+    asyncio.run(server.serve(sockets=[listener]))
+    folder.stage_file.unlink(missing_ok=True)
+    return 0 if server.started else EXIT_FAILED
+
+
+class _Server(uvicorn.Server):
+    """Says where it is as soon as it accepts calls."""
+
+    def __init__(self, config: uvicorn.Config, folder: StateFolder, endpoint: str) -> None:
+        super().__init__(config)
+        self.folder = folder
+        self.endpoint = endpoint
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self.folder.announce(self.endpoint)
+            print(f"Stage ready at {self.endpoint}, state in {self.folder.root}", flush=True)  # noqa: T201
+
+
+def _listen(port: int) -> socket.socket:
+    """A listening socket on loopback. Raises StateError that names whoever has the port."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise StateError(
+            f"cannot listen on {HOST}:{port}: {error.strerror}{_owner(port)}.\n"
+            f"End that program, or choose another port: --port {port + 1}"
+        ) from error
+    return listener
+
+
+def _owner(port: int) -> str:
+    """Who listens on `port`, as far as the system tells this user."""
+    try:
+        connections = psutil.net_connections(kind="tcp")
+    except (psutil.AccessDenied, OSError):
+        return ""
+    for connection in connections:
+        if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN:
+            if not connection.pid:
+                return ", by a process of another user"
+            try:
+                command = " ".join(psutil.Process(connection.pid).cmdline())[:120]
+            except psutil.Error:
+                command = "?"
+            return f", by process {connection.pid} ({command})"
+    return ""
+
+
+if sys.platform == "win32":
+    raise SystemExit("The stage runs on Linux and macOS; on Windows, inside WSL2.")

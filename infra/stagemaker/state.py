@@ -1,0 +1,131 @@
+"""The state folder: its version, its one owner, the address of the stage that runs on it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+STATE_VERSION = 1
+STATE_VARIABLE = "STAGEMAKER_STATE"
+
+
+class StateError(Exception):
+    """The state folder cannot be used. The message is for the person at the terminal."""
+
+
+def default_state() -> Path:
+    """`STAGEMAKER_STATE`, or `.stagemaker` in the home folder."""
+    return Path(os.environ.get(STATE_VARIABLE) or Path.home() / ".stagemaker").absolute()
+
+
+@dataclass(frozen=True, slots=True)
+class StateFolder:
+    """The files of one account."""
+
+    root: Path
+
+    @property
+    def version(self) -> Path:
+        """Which layout the folder has, and the account's id."""
+        return self.root / "version.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the stage that runs on the folder."""
+        return self.root / "stage.lock"
+
+    @property
+    def stage_file(self) -> Path:
+        """The running stage's endpoint and pid. Jobs read it to find the stage again."""
+        return self.root / "stage.json"
+
+    @property
+    def stage_log(self) -> Path:
+        """What a stage in the background prints."""
+        return self.root / "stage.log"
+
+    @property
+    def keys(self) -> Path:
+        """The administrator's and the learner's keys."""
+        return self.root / "keys.json"
+
+    @property
+    def database(self) -> Path:
+        """SQLite: all of our own services."""
+        return self.root / "stage.db"
+
+    @property
+    def backing(self) -> Path:
+        """The embedded backing's files."""
+        return self.root / "backing"
+
+    @property
+    def jobs(self) -> Path:
+        """One folder a job."""
+        return self.root / "jobs"
+
+    def prepare(self) -> None:
+        """Make the folder, or check that this version can use it. Raises StateError."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            self.root.chmod(0o700)
+            if not self.version.exists():
+                _write_json(self.version, {"version": STATE_VERSION, "id": uuid.uuid4().hex[:12]})
+            found = json.loads(self.version.read_text())["version"]
+        except OSError as error:
+            raise StateError(f"cannot use the state folder {self.root}: {error.strerror}") from error
+        except (ValueError, KeyError) as error:
+            raise StateError(f"{self.version} is damaged: it should hold the version of the state folder") from error
+        if found > STATE_VERSION:
+            raise StateError(
+                f"{self.root} was written by a newer Stagemaker "
+                f"(state version {found}, this one knows {STATE_VERSION}).\n"
+                "Upgrade Stagemaker, or choose another folder with --state."
+            )
+
+    @property
+    def id(self) -> str:
+        """Tells this account from one in another folder, or from one made anew in the same place."""
+        return str(json.loads(self.version.read_text())["id"])
+
+    def take(self) -> int:
+        """Own the folder for as long as the returned descriptor is open. Raises StateError."""
+        handle = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(handle)
+            running = self.running()
+            where = f" at {running['endpoint']} (process {running['pid']})" if running else ""
+            raise StateError(f"a stage already runs on {self.root}{where}. Two cannot share one folder.") from error
+        return handle
+
+    def announce(self, endpoint: str) -> None:
+        """Write the running stage's address."""
+        _write_json(self.stage_file, {"endpoint": endpoint, "pid": os.getpid()})
+
+    def running(self) -> dict[str, Any] | None:
+        """The address and pid of the stage that runs on the folder, or None."""
+        with contextlib.suppress(OSError, ValueError):
+            handle = os.open(self.lock, os.O_RDWR)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                document: dict[str, Any] = json.loads(self.stage_file.read_text())
+                return document
+            finally:
+                os.close(handle)
+        return None
+
+
+def _write_json(file: Path, document: dict[str, Any]) -> None:
+    """Whole or not at all."""
+    temporary = file.with_suffix(".new")
+    temporary.write_text(json.dumps(document))
+    temporary.replace(file)

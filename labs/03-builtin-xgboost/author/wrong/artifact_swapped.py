@@ -1,0 +1,57 @@
+"""The artifact of a good job is copied over that of the newest job.
+
+check: test_artifact
+words: put in its place
+"""
+
+import os
+from pathlib import Path
+
+import boto3
+import pandas as pd
+
+bucket, job = os.environ["LAB_BUCKET"], f"{os.environ['LAB_PREFIX']}-{os.environ['LAB_RUN']}"
+s3, sagemaker = boto3.client("s3"), boto3.client("sagemaker")
+
+customers = pd.read_csv(Path(os.environ["LAB_DATA"]) / "churn" / "customers.csv")
+label = (customers.pop("churn") == "yes").astype(int)
+for flag in ("international_plan", "voice_mail_plan"):
+    customers[flag] = (customers[flag] == "yes").astype(int)
+table = pd.get_dummies(customers, columns=["state", "area_code"], dtype=int)
+table.insert(0, "churn", label)
+validation = table.groupby("churn").sample(frac=0.2, random_state=7)
+train = table.drop(validation.index).sample(frac=1, random_state=7)
+
+s3.create_bucket(Bucket=bucket)
+for name, part in (("train", train), ("validation", validation)):
+    s3.put_object(Bucket=bucket, Key=f"{name}/{name}.csv", Body=part.to_csv(header=False, index=False).encode())
+
+
+def run(name: str, rounds: str) -> None:
+    sagemaker.create_training_job(
+        TrainingJobName=name,
+        RoleArn=os.environ["LAB_ROLE_ARN"],
+        AlgorithmSpecification={
+            "TrainingImage": "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:3.2-0",
+            "TrainingInputMode": "File",
+        },
+        HyperParameters={"objective": "binary:logistic", "eval_metric": "auc", "num_round": rounds, "max_depth": "2"},
+        InputDataConfig=[
+            {
+                "ChannelName": channel,
+                "ContentType": "text/csv",
+                "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{bucket}/{channel}/"}},
+            }
+            for channel in ("train", "validation")
+        ],
+        OutputDataConfig={"S3OutputPath": f"s3://{bucket}/output"},
+        ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 5},
+        StoppingCondition={"MaxRuntimeInSeconds": 600},
+    )
+    sagemaker.get_waiter("training_job_completed_or_stopped").wait(TrainingJobName=name)
+
+
+run(f"{job}-good", "100")
+run(job, "1")
+artifact = "output/{}/output/model.tar.gz"
+s3.copy_object(Bucket=bucket, CopySource=f"{bucket}/{artifact.format(f'{job}-good')}", Key=artifact.format(job))
