@@ -22,21 +22,27 @@ WHERE_SUFFIX = ".where"
 
 
 def main(report: Path, file: Path) -> int:
-    """Run `file`. The exit code is its own; 1 when it raised or does not parse."""
+    """Run `file`. The exit code is its own; 1 when it raised, does not parse or left with a message."""
     where = report.with_name(report.name + WHERE_SUFFIX).open("w", encoding="utf-8")
     faulthandler.register(signal.SIGUSR1, file=where, all_threads=True)
     sys.argv[:] = [str(file)]
     # The interpreter was started with -P: this file's own folder is not on the path, the learner's must be.
     sys.path.insert(0, str(file.parent))
     try:
-        code = compile(file.read_bytes(), str(file), "exec", dont_inherit=True)
+        program = compile(file.read_bytes(), str(file), "exec", dont_inherit=True)
         module = types.ModuleType("__main__")
         module.__dict__.update(__file__=str(file), __builtins__=__builtins__)
         sys.modules["__main__"] = module
-        exec(code, module.__dict__)  # noqa: S102  running the learner's file is what this is for
-    except Exception as error:  # noqa: BLE001  whatever it raises is reported
+        exec(program, module.__dict__)  # noqa: S102  running the learner's file is what this is for
+    except (Exception, SystemExit) as error:  # noqa: BLE001  whatever it raises is reported
+        code = error.code if isinstance(error, SystemExit) else 1
+        if code in {None, 0}:
+            return 0
         with contextlib.suppress(OSError):
             report.write_text(json.dumps(describe(error, file.parent)), encoding="utf-8")
+        if isinstance(code, int):
+            return code
+        sys.stderr.write(f"{code}\n")
         return 1
     return 0
 

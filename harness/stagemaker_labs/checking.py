@@ -5,6 +5,7 @@ The plugin provides the fixture `account` (one for each lab, scope "module").
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -65,7 +66,11 @@ class Account:
     """
 
     def __init__(
-        self, workspace: Workspace, environment: Environment, lab_variables: Mapping[str, str], admin: Callable[[], Environment]
+        self,
+        workspace: Workspace,
+        environment: Environment,
+        lab_variables: Mapping[str, str],
+        admin: Callable[[], Environment],
     ) -> None:
         self.lab: Lab = workspace.lab
         self.account_id = environment.account_id
@@ -117,9 +122,8 @@ class Account:
             if self._temporary is None:
                 self._temporary = tempfile.TemporaryDirectory(prefix="stagemaker-check-")
             descriptor, name = tempfile.mkstemp(dir=self._temporary.name, suffix="-" + Path(key).name[-40:])
-            with open(descriptor, "wb") as file:
-                for chunk in body.iter_chunks(1024 * 1024):
-                    file.write(chunk)
+            with os.fdopen(descriptor, "wb") as file:
+                file.writelines(body.iter_chunks(1024 * 1024))
         return Path(name)
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+
 @dataclass(frozen=True, slots=True)
 class Card:
     """Five lines that explain one result; an empty one is left out of the picture.

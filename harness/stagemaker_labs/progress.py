@@ -95,6 +95,11 @@ def save(hidden: Path, progress: Progress) -> None:
     part.replace(hidden / PROGRESS_FILE)
 
 
+def update(hidden: Path, **changes: Any) -> None:
+    """Change some fields of the progress kept in `hidden`."""
+    save(hidden, dataclasses.replace(load(hidden), **changes))
+
+
 def now() -> str:
     """Wall time, UTC, ISO 8601 to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -21,7 +21,7 @@ from rich.text import Text
 
 from stagemaker_labs import verdict as verdicts
 from stagemaker_labs.problem import Card, Problem
-from stagemaker_labs.text import ascii_only, clean, one_line, plural, wants_ascii
+from stagemaker_labs.text import ascii_only, clean, duration, one_line, plural, wants_ascii
 from stagemaker_labs.verdict import RUN_DESCRIPTION, CheckResult, Outcome, Run, Verdict, needs
 
 WIDTH = 80
@@ -29,7 +29,7 @@ NARROWEST = 40
 KEY_WIDTH = 9
 REASON_COLUMN = 46
 
-SIGNS = {Outcome.PASSED: "✓", Outcome.FAILED: "✗", Outcome.SKIPPED: "–", Outcome.ERROR: "!"}
+SIGNS = {Outcome.PASSED: "✓", Outcome.FAILED: "✗", Outcome.SKIPPED: "\N{EN DASH}", Outcome.ERROR: "!"}
 WORDS = {Outcome.PASSED: "pass", Outcome.FAILED: "FAIL", Outcome.SKIPPED: "skip", Outcome.ERROR: "ERR!"}
 """What stands for the signs in ASCII: words, which a screen reader says as well."""
 
@@ -60,7 +60,7 @@ class Page:
         indent = cell_len(first.plain)
         room = max(self.width - indent, 10)
         lines = self.text(words, style).wrap(_measuring, room, overflow="fold", tab_size=4)
-        pieces = [line for line in lines] or [Text("")]
+        pieces = list(lines) or [Text("")]
         return [first + pieces[0], *(Text(" " * indent) + piece for piece in pieces[1:])]
 
 
@@ -84,12 +84,19 @@ def verdict_lines(verdict: Verdict, page: Page) -> list[Text]:
     for entry in carded if page.all_cards else carded[:1]:
         assert entry.card is not None
         lines.append(Text(""))
-        lines.extend(card_lines(entry.card.title or entry.description, _with_next(entry.card, verdict), page))
+        lines.extend(card_lines(card_title(entry), _with_next(entry.card, verdict), page))
     lines.append(Text(""))
     lines.extend(_foot(verdict, page))
     for note in verdict.notes:
         lines.extend(page.wrap(note, Text(""), "dim"))
     return lines
+
+
+def card_title(entry: CheckResult) -> str:
+    """What stands above the entry's card: its own title, else the description of the check."""
+    if entry.card and entry.card.title:
+        return entry.card.title
+    return f"could not check: {entry.description}" if entry.outcome is Outcome.ERROR else entry.description
 
 
 def card_lines(title: str, card: Card, page: Page) -> list[Text]:
@@ -159,14 +166,6 @@ def to_svg(verdict: Verdict) -> str:
     return FONT_FACE.sub("", console.export_svg(title=command, unique_id="verdict"))
 
 
-def duration(seconds: float) -> str:
-    """`0.4 s`, `11 s`, `2 min 5 s`."""
-    if seconds < 1:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"
-
-
 def cost(dollars: float) -> str:
     """What the lab's work would have cost on AWS."""
     if dollars == 0:
@@ -178,7 +177,7 @@ def _head(verdict: Verdict, page: Page) -> list[Text]:
     title = page.text(f"Lab {verdict.number}  {one_line(verdict.title)}", "bold")
     target = page.text(f"target {verdict.target}")
     gap = page.width - cell_len(title.plain) - cell_len(target.plain)
-    lines = [title + Text(" " * gap) + target] if gap >= 2 else [title, target]
+    lines = [Text("") + title + Text(" " * gap) + target] if gap >= 2 else [title, target]
     for words in (verdict.fidelity, verdict.run.note):
         if words:
             lines.extend(page.wrap(one_line(words), Text("  "), "dim"))
@@ -198,8 +197,10 @@ def _entry(entry: CheckResult, before: CheckResult | None, page: Page) -> list[T
     lines = page.wrap(one_line(entry.description), Text("  ") + Text(sign, STYLES[entry.outcome]) + Text(" "))
     if not entry.reason:
         return lines
-    above = before is not None and entry.reason == needs(before.description)
-    reason = page.text("needs the check above" if above else one_line(entry.reason), "dim")
+    words = one_line(entry.reason)
+    if before is not None:
+        words = {needs(before.description): "needs the check above", before.reason: "as above"}.get(entry.reason, words)
+    reason = page.text(words, "dim")
     column = max(REASON_COLUMN, cell_len(lines[-1].plain) + 3)
     if column + cell_len(reason.plain) <= page.width:
         return [*lines[:-1], lines[-1] + Text(" " * (column - cell_len(lines[-1].plain))) + reason]
@@ -210,16 +211,19 @@ def _foot(verdict: Verdict, page: Page) -> list[Text]:
     counts = [f"{verdict.count(outcome)} {word}" for outcome, word in COUNTED.items() if verdict.count(outcome)]
     if verdict.unasked:
         counts.append(f"{verdict.unasked} not asked")
-    command = {Outcome.FAILED: f"stagemaker hint {verdict.number}", Outcome.ERROR: "stagemaker status"}.get(
-        verdict.outcome, "stagemaker map"
-    )
+    command = {
+        Outcome.PASSED: "stagemaker map" if verdict.complete else f"pytest labs/{verdict.number}",
+        Outcome.FAILED: f"stagemaker hint {verdict.number}",
+        Outcome.SKIPPED: f"pytest labs/{verdict.number}",
+        Outcome.ERROR: "stagemaker status",
+    }[verdict.outcome]
     pieces = [
         page.text(", ".join(counts) or "nothing checked", "bold " + STYLES[verdict.outcome]),
         page.text(duration(verdict.seconds)),
         page.text(cost(verdict.cost_on_aws)),
         page.text(command),
     ]
-    lines = [pieces[0]]
+    lines = [Text("") + pieces[0]]
     for piece in pieces[1:]:
         if cell_len(lines[-1].plain) + 3 + cell_len(piece.plain) <= page.width:
             lines[-1] = lines[-1] + Text("   ") + piece

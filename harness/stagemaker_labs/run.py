@@ -14,7 +14,7 @@ from typing import Any
 from stagemaker_labs import bootstrap, process
 from stagemaker_labs.problem import Card
 from stagemaker_labs.process import Ended
-from stagemaker_labs.text import clean, one_line, plural
+from stagemaker_labs.text import clean, duration, one_line, plural
 from stagemaker_labs.verdict import Outcome, Run, RunState
 from stagemaker_labs.workspace import Workspace
 
@@ -78,9 +78,7 @@ def run_file(
     if crash:
         with output.open("a", encoding="utf-8", errors="replace") as log:
             log.write(crash["traceback"])
-    note = f"work/lab.py ran in {_seconds(ended.seconds)}"
-    if ended.left_behind and not ended.timed_out:
-        note += f" and left {plural(ended.left_behind, 'process', 'processes')} behind, which were ended"
+    note = _note(ended, crash)
     if ended.code == 0 and not ended.timed_out:
         return Run(RunState.RAN, Outcome.PASSED, note, ended.seconds, None, shown, ended.lines)
     gone = crash is not None and CONNECTION_ERRORS.intersection(crash["bases"]) and not is_target_there()
@@ -88,6 +86,19 @@ def run_file(
     card = dataclasses.replace(card, next=f"{card.next}, then: pytest labs/{workspace.lab.number}")
     outcome = Outcome.ERROR if gone else Outcome.FAILED
     return Run(RunState.RAN, outcome, note, ended.seconds, card, shown, ended.lines)
+
+
+def _note(ended: Ended, crash: Mapping[str, Any] | None) -> str:
+    """The line of the verdict on the run."""
+    seconds = duration(ended.seconds)
+    if crash and "syntax" in crash and not crash["frames"]:
+        return "work/lab.py is not valid Python: nothing of it was run"
+    if ended.timed_out:
+        return f"work/lab.py was ended after {seconds}"
+    note = f"work/lab.py ran in {seconds}" if ended.code == 0 else f"work/lab.py stopped after {seconds}"
+    if ended.left_behind:
+        note += f" and left {plural(ended.left_behind, 'process', 'processes')} behind, now ended"
+    return note
 
 
 def _card(ended: Ended, crash: Mapping[str, Any] | None, where: Path, workspace: Workspace) -> Card:
@@ -118,7 +129,12 @@ def _syntax_card(kind: str, syntax: Mapping[str, Any]) -> Card:
 
 def _raised_card(crash: Mapping[str, Any]) -> Card:
     frames: Sequence[Mapping[str, Any]] = crash["frames"]
-    found = one_line(f"{crash['type']}: {crash['message']}" if crash["message"] else crash["type"])
+    left = crash["type"] == "SystemExit"
+    if left:
+        code = crash["message"]
+        found = f"it left with exit code {code}" if code.lstrip("-").isdigit() else f"it left with: {one_line(code)}"
+    else:
+        found = one_line(f"{crash['type']}: {crash['message']}" if crash["message"] else crash["type"])
     if not frames:
         return Card("work/lab.py", found, "the file to run to its end", _likely(crash), "mend it")
     last = frames[-1]
@@ -130,7 +146,7 @@ def _raised_card(crash: Mapping[str, Any]) -> Card:
         found=found,
         expected="the file to run to its end",
         likely=_likely(crash),
-        next=f"mend line {last['line']}",
+        next=f"go on at line {last['line']}" if left else f"mend line {last['line']}",
         detail=_frame_lines(frames),
     )
 
@@ -148,9 +164,9 @@ def _frame_lines(frames: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
 def _late_card(where: Path, folder: Path, limit: float) -> Card:
     at = _stood_at(where, folder)
     return Card(
-        looked_at=f"work/lab.py, for {_seconds(limit)}",
+        looked_at=f"work/lab.py, for {duration(limit)}",
         found="still running" + (f", at {at[0]}" if at else ""),
-        expected=f"the file to end within {_seconds(limit)}",
+        expected=f"the file to end within {duration(limit)}",
         likely="a loop or a wait that has no end",
         next="give the wait a limit" if at is None else f"look at {at[0]}",
         detail=(at[1],) if at and at[1] else (),
@@ -177,7 +193,7 @@ def _ended_card(ended: Ended) -> Card:
             looked_at="work/lab.py",
             found=f"it ended itself with exit code {ended.code}",
             expected="the file to run to its end, exit code 0",
-            next="read what it printed last",
+            next="look for what ends it",
         )
     try:
         name = signal.Signals(-ended.code).name
@@ -188,7 +204,7 @@ def _ended_card(ended: Ended) -> Card:
         found=f"it was ended by {name}",
         expected="the file to run to its end",
         likely="the machine ran out of memory" if -ended.code == signal.SIGKILL else "a library crashed",
-        next="read what it printed last",
+        next="look at what it did last",
     )
 
 
@@ -215,7 +231,3 @@ def _read_crash(report: Path) -> Mapping[str, Any] | None:
     except (OSError, ValueError):
         return None
     return told
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 10 and seconds != int(seconds) else f"{seconds:.0f} s"

@@ -119,7 +119,7 @@ def start() -> None:
                 looked_at="stagemaker up",
                 found=_last_lines(done.stderr) or _last_lines(done.stdout) or f"exit code {done.returncode}",
                 expected="a stage that answers",
-                next="stagemaker up --port PORT takes another port",
+                next="stagemaker up --port PORT takes another port; then the same command again",
             ),
         )
 
@@ -166,4 +166,5 @@ def _broken(arguments: Sequence[str], found: str) -> Problem:
 
 
 def _last_lines(text: str, count: int = 3) -> str:
-    return " ".join(line.strip() for line in text.strip().splitlines()[-count:])
+    """What a command said last, without its own name in front."""
+    return " ".join(line.strip() for line in text.strip().splitlines()[-count:]).removeprefix("stagemaker: ")

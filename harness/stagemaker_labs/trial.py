@@ -9,13 +9,13 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from stagemaker_labs import digest, progress, run, scene, stage, targets, verdict, workspace
-from stagemaker_labs.checking import Account
+from stagemaker_labs.checking import Account, Wrong
 from stagemaker_labs.digest import Manifest
 from stagemaker_labs.lab import Lab
 from stagemaker_labs.problem import Card, Problem
@@ -50,9 +50,19 @@ class Screen:
     echo: Callable[[bytes], None] | None = None
 
 
+def _ignore(words: str) -> None:
+    """A line that nobody sees."""
+
+
+SILENT = Screen(_ignore, _ignore)
+
+
 @dataclass
 class Trial:
-    """One lab's turn. `problem` is set when the account cannot be asked; every check then could not be made."""
+    """One lab's turn. `problem` is set when the account cannot be asked; every check then could not be made.
+
+    `listed` are the names of all checks that the lab has, `checks` what became of those that were asked.
+    """
 
     lab: Lab
     wishes: Wishes
@@ -61,16 +71,17 @@ class Trial:
     account: Account | None = None
     run: Run = NOT_REACHED
     checks: dict[str, CheckResult] = field(default_factory=dict)
-    unasked: int = 0
+    listed: tuple[str, ...] = ()
     verdict: Verdict | None = None
 
     def __post_init__(self) -> None:
-        """Find the work folder; nothing is made yet."""
+        """Find the work folder and what is remembered of it; nothing is made yet."""
         self.workspace: Workspace = workspace.of_lab(self.lab)
         self._cleanup = contextlib.ExitStack()
         self._begun: tuple[str, float] | None = None
         self._opened: Opened | None = None
-        self._progress = Progress()
+        self._progress = progress.load(self.workspace.hidden)
+        self._findings: list[tuple[Wrong, str]] = []
 
     @property
     def has_begun(self) -> bool:
@@ -85,8 +96,8 @@ class Trial:
             if self.workspace.create():
                 self.screen.say(f"made {self.workspace.shown}/{self.workspace.file.name} from the starter")
             self._cleanup.enter_context(self.workspace.locked())
-            self.workspace.lay_out_data()
             self._progress = progress.load(self.workspace.hidden)
+            self.workspace.lay_out_data()
             self._set_scene(opened)
             self.run = self._run(opened)
             if self.run.outcome is Outcome.ERROR:
@@ -117,6 +128,26 @@ class Trial:
         )
         return self.problem
 
+    def keep(self, result: CheckResult) -> None:
+        """Take what became of a check."""
+        self.checks[result.name] = dataclasses.replace(result, seconds=round(result.seconds, 3))
+
+    def results_of(self, function: str) -> list[CheckResult]:
+        """What became of a check function so far; several results when it is parametrised."""
+        return [result for name, result in self.checks.items() if name.partition("[")[0] == function]
+
+    def seconds_of(self, name: str) -> float:
+        """The seconds that a check has taken so far."""
+        return self.checks[name].seconds if name in self.checks else 0.0
+
+    def first_to_find(self, finding: Wrong, description: str) -> str:
+        """The description of the check that met this very finding first; it is remembered."""
+        for known, found_by in self._findings:
+            if known is finding:
+                return found_by
+        self._findings.append((finding, description))
+        return description
+
     def keep_trace(self, trace: str) -> Path:
         """Append a traceback that the screen is spared to a file; its path."""
         self.workspace.hidden.mkdir(parents=True, exist_ok=True)
@@ -139,18 +170,23 @@ class Trial:
             started=started,
             seconds=round(time.monotonic() - begun, 2),
             cost_on_aws=self.lab.cost_on_aws,
-            unasked=self.unasked,
+            unasked=sum(name not in self.checks for name in self.listed),
             notes=self._notes(),
         )
         self.verdict = result
-        with self._cleanup:
+        try:
             if self.workspace.hidden.is_dir():
-                try:
-                    verdict.write(self.workspace.hidden / VERDICT_FILE, [result])
-                    self._save(self._progress.with_verdict(result))
-                except OSError as error:
-                    self.screen.say(f"the verdict could not be kept: {error}")
+                verdict.write(self.workspace.hidden / VERDICT_FILE, [result])
+                self._save(self._progress.with_verdict(result))
+        except OSError as error:
+            self.screen.say(f"the verdict could not be kept: {error}")
+        finally:
+            self.give_back()
         return result
+
+    def give_back(self) -> None:
+        """Return what the trial holds: the clients, the lock, this process's own AWS variables."""
+        self._cleanup.close()
 
     def _open(self) -> Opened:
         opened = targets.open_target(self.wishes.target, starting=lambda: self.screen.say("starting the stage"))
@@ -168,10 +204,10 @@ class Trial:
         file, settings = self.workspace.file, self._settings(opened)
         variables = self.workspace.variables(opened, workspace.new_run(self._progress.last_run_id))
         (self.workspace.hidden / TRACE_FILE).unlink(missing_ok=True)
+        self.workspace.write_env_file(variables)
         if not file.is_file():
             return _not_run(RunState.MISSING, "there is no work/lab.py: nothing was run")
         if self.workspace.is_starter():
-            self.workspace.write_env_file(variables)
             return _not_run(RunState.STARTER, "work/lab.py is still the starter: not run")
         last = self._progress.last_runs.get(self.wishes.target.value)
         before = digest.manifest(self.workspace.folder, last.work if last else None, skip=HIDDEN)
@@ -187,7 +223,6 @@ class Trial:
         self, opened: Opened, variables: dict[str, str], settings: dict[str, str], before: Manifest, data: Manifest
     ) -> Run:
         self._save(dataclasses.replace(self._progress, last_run_id=variables["LAB_RUN"]))
-        self.workspace.write_env_file(variables)
         self.screen.say(f"running work/lab.py, for at most {self.lab.time_limit:.0f} s")
         result = run.run_file(
             self.workspace,
@@ -217,14 +252,10 @@ class Trial:
     def _open_account(self, opened: Opened) -> None:
         """Make the account, with the target's AWS variables in this process too: none of the shell's may be used."""
         environment = opened.environment
-        kept = dict(os.environ)
-        self._cleanup.callback(_restore_environment, kept)
-        for name in [name for name in os.environ if name.startswith("AWS_")]:
-            del os.environ[name]
-        os.environ.update({n: value for n, value in environment.variables.items() if n.startswith("AWS_")})
-        self.account = Account(
-            self.workspace, environment, self.workspace.lab_variables(opened), scene.administrator
-        )
+        own = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+        _replace_aws_variables(environment.variables)
+        self._cleanup.callback(_replace_aws_variables, own)
+        self.account = Account(self.workspace, environment, self.workspace.lab_variables(opened), scene.administrator)
         self._cleanup.callback(self.account.close)
 
     def _save(self, new: Progress) -> None:
@@ -238,7 +269,10 @@ class Trial:
 
 
 def _is_unchanged(last: LastRun, settings: dict[str, str], work: Manifest, data: Manifest) -> bool:
-    """Whether a run now would be the last one again. One that did not end well is tried again: the account may differ."""
+    """Whether a run now would be the last one again.
+
+    One that did not end well is tried again: what stopped it may have been mended in the account.
+    """
     return (
         last.ended_well
         and last.settings == settings
@@ -259,6 +293,7 @@ def _when(finished: str) -> str:
     return f"on {then.day} {then:%B, %H:%M}"
 
 
-def _restore_environment(kept: dict[str, str]) -> None:
-    os.environ.clear()
-    os.environ.update(kept)
+def _replace_aws_variables(variables: Mapping[str, str]) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ.update({name: value for name, value in variables.items() if name.startswith("AWS_")})

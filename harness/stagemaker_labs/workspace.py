@@ -63,14 +63,12 @@ class Workspace:
         return os.path.relpath(self.folder)
 
     def create(self) -> bool:
-        """Make the folder and `lab.py` from the starter. False when the folder was there: it is left as it is."""
-        if self.folder.exists():
-            self._make_hidden()
-            return False
+        """Make the folder and `lab.py` from the starter. False when there is work in it: it is left as it is."""
         with _writable(self.folder):
-            self.folder.mkdir(parents=True)
+            self.hidden.mkdir(parents=True, exist_ok=True)
+            if any(entry.name != HIDDEN for entry in self.folder.iterdir()):
+                return False
             shutil.copyfile(self.lab.starter, self.file)
-        self._make_hidden()
         return True
 
     def is_starter(self) -> bool:
@@ -94,15 +92,16 @@ class Workspace:
     def lay_out_data(self) -> None:
         """Make LAB_DATA hold copies of the lab's data and nothing else: neither what is held back nor how it was made.
 
-        One data set: its files; several: a folder each. Copies, so that writing to them cannot change the course.
+        One folder for each data set. Copies, so that writing to them cannot change the course.
         """
         wanted = {}
         for name in self.lab.data:
             source = self.lab.datasets / name
             if not source.is_dir():
-                raise Problem("the lab's data are not complete", Card(str(source), "no such folder", f"the data `{name}`"))
-            into = self.data if len(self.lab.data) == 1 else self.data / name
-            wanted.update({into / file.relative_to(source): file for file in self._given(source)})
+                raise Problem(
+                    "the lab's data are not complete", Card(str(source), "no such folder", f"the data `{name}`")
+                )
+            wanted.update({self.data / name / file.relative_to(source): file for file in self._given(source)})
         with _writable(self.data):
             self.data.mkdir(parents=True, exist_ok=True)
             for file in [file for file in self.data.rglob("*") if file.is_file() and file not in wanted]:
@@ -171,10 +170,6 @@ class Workspace:
                     ),
                 ) from error
             yield
-
-    def _make_hidden(self) -> None:
-        with _writable(self.hidden):
-            self.hidden.mkdir(exist_ok=True)
 
 
 def of_lab(lab: Lab) -> Workspace:

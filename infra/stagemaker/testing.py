@@ -53,13 +53,14 @@ class RunningStage:
         import boto3  # 0.3 s, for those who ask
 
         variables = self.environment(admin=admin)
-        return boto3.client(
-            service,
-            endpoint_url=self.endpoint,
-            aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
-            **{"region_name": variables["AWS_REGION"], **options},
-        )
+        make_client: Any = boto3.client  # its overloads want a literal name
+        defaults = {
+            "endpoint_url": self.endpoint,
+            "aws_access_key_id": variables["AWS_ACCESS_KEY_ID"],
+            "aws_secret_access_key": variables["AWS_SECRET_ACCESS_KEY"],
+            "region_name": variables["AWS_REGION"],
+        }
+        return make_client(service, **{**defaults, **options})
 
     def reset(self) -> None:
         """Empty the account. Jobs that still run are ended."""

@@ -170,7 +170,7 @@ def test_s3_uri_join(base: str, joined: str) -> None:
     assert str(S3Uri.parse(base).join("j", "o")) == joined
 
 
-ALGORITHM = Algorithm("some.module", ("sagemaker-xgboost",), ("1.7-1", "3.2-0"), (AUC,))
+ALGORITHM = Algorithm("some.module", {"sagemaker-xgboost": ("1.7-1", "3.2-0")}, (AUC,))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from botocore.model import ServiceModel
+
 from stagemaker.wire import api as api_module
 from stagemaker.wire.api import Api, Held
 from stagemaker.wire.cbor import CborCodec
@@ -63,7 +64,7 @@ def test_the_parameters_are_validated_before_the_handler(echo_model: ServiceMode
 
 
 @pytest.mark.parametrize(
-    "asked,said",
+    ("asked", "said"),
     [
         (request("Quiet"), "echo:Quiet is not implemented by this version of Stagemaker"),
         (request("Shout"), "echo has no operation named Shout"),
@@ -107,7 +108,7 @@ def test_a_packed_body_is_unpacked(echo_model: ServiceModel) -> None:
 
 
 @pytest.mark.parametrize(
-    "encoding,body,code,status",
+    ("encoding", "body", "code", "status"),
     [
         ("gzip", b"not gzip", "SerializationException", 400),
         ("gzip", gzip.compress(b"{}")[:-4], "SerializationException", 400),
@@ -186,7 +187,7 @@ def test_a_client_that_leaves_ends_the_wait(echo_model: ServiceModel) -> None:
 
 
 @pytest.mark.parametrize(
-    "user_agent,is_waiter",
+    ("user_agent", "is_waiter"),
     [
         ("Boto3/1.43.106 md/Botocore#1.43.106 m/Z,D,b,B cfg/retry-mode#standard", True),
         ("Boto3/1.43.106 m/B,Z", True),

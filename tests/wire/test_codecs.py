@@ -13,6 +13,7 @@ from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
 from hypothesis import given
 from hypothesis import strategies as st
+
 from stagemaker.wire.cbor import CborCodec
 from stagemaker.wire.codec import Codec, JsonCodec
 from stagemaker.wire.errors import AwsError, UnsupportedError, ValidationError
@@ -126,7 +127,7 @@ def test_an_operation_without_output(protocol: str, codec: Codec, echo_model: Se
 
 
 @pytest.mark.parametrize(
-    "error,code",
+    ("error", "code"),
     [
         (AwsError("BadThing", 'no <good> & "that"'), "BadThing"),
         (AwsError("BadThingException", "no"), "BadThing"),
@@ -170,7 +171,7 @@ def test_a_codec_claims_its_own_requests_only(echo_model: ServiceModel) -> None:
 
 
 @pytest.mark.parametrize(
-    "spoken,headers,path,body",
+    ("spoken", "headers", "path", "body"),
     [
         ("json", {"x-amz-target": "EchoService.Echo"}, "/", b"{"),
         ("json", {"x-amz-target": "EchoService.Echo"}, "/", b"\xff\xfe"),
@@ -193,7 +194,7 @@ FORM = {"content-type": "application/x-www-form-urlencoded"}
 
 
 @pytest.mark.parametrize(
-    "body,code",
+    ("body", "code"),
     [
         (b"Action=Echo&Everything.List=x", "MalformedQueryString"),
         (b"Action=Echo&Everything.List.member.one=x", "MalformedQueryString"),

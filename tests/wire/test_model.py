@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
+
 from stagemaker.wire import model as model_module
 from stagemaker.wire.model import cache_folder, load_service_model
 

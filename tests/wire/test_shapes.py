@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from botocore.model import ServiceModel
+
 from stagemaker.wire.errors import AwsError, ValidationError
 from stagemaker.wire.shapes import epoch_seconds, read_value, to_datetime, write_value
 
@@ -34,7 +35,7 @@ def test_null_is_absent(echo_model: ServiceModel) -> None:
 
 
 @pytest.mark.parametrize(
-    "everything,message",
+    ("everything", "message"),
     [
         ({"Text": 1}, "NUMBER_VALUE can not be converted to string at 'Text'"),
         ({"Text": True}, "BOOLEAN can not be converted to string at 'Text'"),

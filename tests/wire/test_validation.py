@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 from botocore.model import ServiceModel
+
 from stagemaker.wire.errors import ValidationError
 from stagemaker.wire.model import load_service_model
 from stagemaker.wire.validation import _compiled, validate
@@ -74,7 +75,7 @@ def test_a_missing_member() -> None:
 
 
 @pytest.mark.parametrize(
-    "parameters,value,path,rule",
+    ("parameters", "value", "path", "rule"),
     [
         ({"JobName": "a"}, "'a'", "jobName", "have length greater than or equal to 2"),
         ({"JobName": "abcdef"}, "'abcdef'", "jobName", "have length less than or equal to 5"),

@@ -56,14 +56,16 @@ class Decoder:
     def _take_line(self, view: memoryview) -> tuple[bytes | None, memoryview]:
         """The line that has come to its end, if one has, and what follows it."""
         data = bytes(view[:_LONGEST_LINE])
-        end = (self._line[-1:] + data).find(b"\r\n") - len(self._line[-1:])
-        if end < -1 or (end == -1 and not self._line.endswith(b"\r")):
-            self._line += data
-            if len(self._line) > _LONGEST_LINE:
+        line = self._line + data
+        end = line.find(b"\r\n", max(len(self._line) - 1, 0))
+        if end < 0:
+            if len(line) > _LONGEST_LINE:
                 raise MalformedError("a line has no end")
+            self._line = line
             return None, view[len(data) :]
-        line, self._line = (self._line + data)[: len(self._line) + end], b""
-        return line, view[end + 2 :]
+        rest = view[end + 2 - len(self._line) :]
+        self._line = b""
+        return line[:end], rest
 
     def _size_line(self, line: bytes) -> None:
         match = _SIZE.fullmatch(line)

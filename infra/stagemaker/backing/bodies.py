@@ -138,9 +138,9 @@ def _cut(pieces: Sequence[Piece], start: int, stop: int) -> Iterator[Piece]:
         position += piece.length
 
 
-def join(store: Bodies, bodies: Iterable[bytes]) -> StoredBody:
-    """One body of several, one after the other."""
-    return StoredBody(store, [piece for body in bodies for piece in store.stored(body).pieces])
+def join(bodies: Sequence[StoredBody]) -> StoredBody:
+    """One body of several, one after the other. Nothing is read or copied."""
+    return StoredBody(bodies[0]._store, [piece for body in bodies for piece in body.pieces])  # noqa: SLF001 - its own
 
 
 @dataclass

@@ -107,6 +107,12 @@ def bucket_of_host(host: str) -> str | None:
     return match["bucket"] if match and match["bucket"] not in _NOT_BUCKETS else None
 
 
+def access_key(headers: Mapping[str, str]) -> str:
+    """The id of the key that signed a call, or empty."""
+    match = _SCOPE.search(headers.get("authorization", ""))
+    return match.group(1) if match else ""
+
+
 def service_of(headers: Mapping[str, str], query: str, body: bytes) -> str:
     """The service that an unsigned call of our own means."""
     if match := _SCOPE.search(headers.get("authorization", "")):

@@ -42,6 +42,7 @@ def _key_arn(ministack: Ministack, key: str | None) -> str:
         _, _, body = ministack.kms._create_key({"Description": "Default key that protects my S3 objects"})
         made = json.loads(body)["KeyMetadata"]["KeyId"]
         ministack.kms._create_alias({"AliasName": _S3_ALIAS, "TargetKeyId": made})
+        ministack.changes.services.add("kms")
         record = ministack.kms._resolve_key(_S3_ALIAS)
     if record is None:
         raise AwsError("KMS.NotFoundException", f"Key '{key}' does not exist", 400)

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from stagemaker.backing.ministack_patches import Ministack
+from typing import Any
 
 PREFIX = "arn:aws:iam::aws:policy/"
 
@@ -247,9 +244,9 @@ POLICIES: dict[str, tuple[str, list[Statement]]] = {
 """By name: a description and the statements."""
 
 
-def add(ministack: Ministack) -> None:
-    """Give ministack the policies that it has not."""
+def add(iam: Any) -> None:
+    """Give ministack's `iam` the policies that it has not."""
     for name, (description, statements) in POLICIES.items():
         document = json.dumps({"Version": "2012-10-17", "Statement": statements})
-        record = ministack.iam._make_aws_managed_record(name, document, description)
-        ministack.iam._aws_managed_policies.setdefault(PREFIX + name, record)
+        record = iam._make_aws_managed_record(name, document, description)
+        iam._aws_managed_policies.setdefault(PREFIX + name, record)

@@ -10,20 +10,22 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import importlib.util
 import ipaddress
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cache, wraps
-from types import ModuleType
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from stagemaker.backing import managed_policies, multipart
 from stagemaker.backing.bodies import StoredBody
+from stagemaker.backing.changes import Changes
 from stagemaker.backing.checksums import ALGORITHMS, checksum
 from stagemaker.backing.encryption import default_encryption
 from stagemaker.backing.port import BackingError
@@ -32,49 +34,62 @@ VERSION = "1.5.33"
 
 _STATE = "get_state load_persisted_state reset handle_request"
 TOUCHED: Mapping[str, str] = {
-    "ministack.app": "AUTH _handle_s3_control_request",
-    "ministack.core.persistence": "_json_default _json_object_hook",
-    "ministack.core.responses": "request_scope fix_error_content_type fix_success_content_type",
-    "ministack.services.eventbridge": f"{_STATE} _http_open start_scheduler",
-    "ministack.services.iam": (
-        f"{_STATE} _access_keys _aws_managed_policies _make_aws_managed_record _now _seed_aws_managed_policies _users"
-    ),
-    "ministack.services.kms": f"{_STATE} _create_alias _create_key _resolve_key",
-    "ministack.services.s3": (
-        f"{_STATE} S3_NS S3_PERSIST _NEW_BUCKET_PUBLIC_ACCESS_BLOCK _bucket_default_sse_headers _buckets "
+    "app": "AUTH _handle_s3_control_request",
+    "persistence": "_json_default _json_object_hook",
+    "responses": "request_scope",
+    "eventbridge": f"{_STATE} _http_open start_scheduler",
+    "iam": f"{_STATE} _access_keys _aws_managed_policies _make_aws_managed_record _now _seed_aws_managed_policies",
+    "kms": f"{_STATE} _create_alias _create_key _resolve_key",
+    "s3": (
+        f"{_STATE} S3_NS _NEW_BUCKET_PUBLIC_ACCESS_BLOCK _bucket_default_sse_headers _buckets "
         "_check_put_preconditions _check_sse_c_part _complete_multipart_upload _completed_multipart_uploads "
-        "_compute_s3_checksum _delete_persisted_object _error _fire_s3_event_async _maybe_replicate "
-        "_multipart_uploads _new_bucket_public_access_block _object_acl _object_annotations _object_legal_hold "
-        "_object_retention _object_tags _object_versions _parse_range _persist_delete_marker "
-        "_persist_displaced_version _persist_version_state _record_object_version _reschedule_restores "
-        "_stored_sse_headers _xml_body cors_preflight cors_response_headers format_head_response fromstring "
-        "is_standard_object_request md5_hash now_iso"
+        "_compute_s3_checksum _delete_persisted_object _fire_s3_event_async _maybe_replicate _multipart_uploads "
+        "_new_bucket_public_access_block _object_acl _object_annotations _object_legal_hold _object_retention "
+        "_object_tags _object_versions _parse_range _persist_delete_marker _persist_displaced_version "
+        "_persist_version_state _record_object_version _reschedule_restores _stored_sse_headers _xml_body "
+        "cors_preflight cors_response_headers format_head_response fromstring is_standard_object_request md5_hash "
+        "now_iso"
     ),
-    "ministack.services.secretsmanager": _STATE,
-    "ministack.services.sns": f"{_STATE} _HOST _PORT _http_post_sync",
-    "ministack.services.sqs": _STATE,
-    "ministack.services.ssm": _STATE,
-    "ministack.services.sts": "handle_request reset",
+    "secretsmanager": _STATE,
+    "sns": f"{_STATE} _HOST _PORT _http_post_sync",
+    "sqs": _STATE,
+    "ssm": _STATE,
+    "sts": "handle_request reset",
 }
 """Modules, and the names of theirs that are read, called or replaced."""
+
+_PLACES = {"app": "ministack.app", "persistence": "ministack.core.persistence", "responses": "ministack.core.responses"}
+"""Where modules are that are not in `ministack.services`."""
 
 _IMPORT_ENVIRONMENT = {"AUTH": "false", "S3_PERSIST": "0", "PERSIST_STATE": "0", "LOCALSTACK_PERSISTENCE": "0"}
 """Read by ministack once, at its import: checks and files are the stage's own."""
 
 
-@dataclass
 class Ministack:
-    """The loaded modules, by the last part of their names. One per process: their state is in globals."""
+    """The library; its modules are attributes, imported and mended when they are first needed.
 
-    modules: dict[str, Any]
-    changed_keys: set[tuple[str, str]] = field(default_factory=set)
-    """(bucket, key) of the objects that ministack has written or deleted since this was last emptied."""
+    One per process: their state is in globals. `changes` is what ministack has changed, as far as its
+    hooks tell, since `take_changes`.
+    """
+
+    def __init__(self) -> None:
+        self.changes = Changes()
+        self.port = 0
+        self.imported: dict[str, Any] = {}
 
     def __getattr__(self, name: str) -> Any:
-        try:
-            return self.modules[name]
-        except KeyError:
-            raise AttributeError(name) from None
+        if name not in TOUCHED:
+            raise AttributeError(name)
+        module = self.imported.get(name)
+        if module is None:
+            with _undisturbed():
+                module = importlib.import_module(_place(name))
+            _refuse(name, [each for each in TOUCHED[name].split() if not hasattr(module, each)])
+            _quieten()
+            self.imported[name] = module
+            if mend := _MENDS.get(name):
+                mend(self, module)
+        return module
 
     @contextmanager
     def working_for(self, account: str, region: str) -> Iterator[None]:
@@ -82,42 +97,57 @@ class Ministack:
         with self.responses.request_scope(account, region):
             yield
 
+    def take_changes(self) -> Changes:
+        """The `changes` so far, which start anew."""
+        taken, self.changes = self.changes, Changes()
+        return taken
+
 
 def load(account: str, region: str, port: int) -> Ministack:
-    """Import, check and mend ministack. Raises BackingError that names what is missing.
+    """ministack, checked. Raises BackingError that names what is missing.
 
-    `account` and `region` are what ministack falls back on outside a call; `port` is the stage's, for
-    the links in SNS messages.
+    `account` and `region` are what it falls back on outside a call; `port` is the stage's, for the links
+    in SNS messages.
     """
     os.environ.update(MINISTACK_ACCOUNT_ID=account, MINISTACK_REGION=region)
     os.environ.pop("MINISTACK_AUTOCREATE_AWS_MANAGED", None)  # would make unknown managed policies that allow all
     ministack = _load()
-    ministack.sns._HOST, ministack.sns._PORT = "127.0.0.1", str(port)
+    ministack.port = port
     return ministack
 
 
 @cache
 def _load() -> Ministack:
-    with _undisturbed():
-        ministack = Ministack({name.rpartition(".")[2]: _checked(name, names.split()) for name, names in TOUCHED.items()})
-    _quieten()
-    _mend(ministack)
+    for name, names in TOUCHED.items():
+        _check(name, names.split())
+    ministack = Ministack()
+    _ = ministack.app  # its other modules ask it for AUTH, and it must be imported with our settings
     return ministack
 
 
-def _checked(name: str, names: list[str]) -> ModuleType:
-    """The module `name`, if it has `names`."""
+def _place(name: str) -> str:
+    return _PLACES.get(name, f"ministack.services.{name}")
+
+
+def _check(name: str, names: list[str]) -> None:
+    """Look for `names` in a module's source: importing all modules at the start would cost 0.1 s."""
     try:
-        found = importlib.metadata.version("ministack")
-        module = importlib.import_module(name)
+        spec = importlib.util.find_spec(_place(name))
     except ImportError as error:
         raise BackingError(f"the embedded backing needs ministack {VERSION}: {error}") from error
-    if missing := [attribute for attribute in names if not hasattr(module, attribute)]:
+    source = Path(spec.origin).read_text() if spec and spec.origin else ""
+    # Defined, assigned or imported at the top level, the last by itself on a line or not.
+    where = r"^(?:(?:async )?def |from .* import .*?\b|    |){}\b"
+    _refuse(name, [each for each in names if not re.search(where.format(each), source, re.MULTILINE)])
+
+
+def _refuse(name: str, missing: list[str]) -> None:
+    if missing:
+        found = importlib.metadata.version("ministack")
         raise BackingError(
             f"the embedded backing is written for ministack {VERSION}, and {found} is installed: "
-            f"its module {name} has no {', '.join(missing)}. Install ministack=={VERSION}."
+            f"{_place(name)} has no {', '.join(missing)}. Install ministack=={VERSION}."
         )
-    return module
 
 
 @contextmanager
@@ -148,8 +178,7 @@ def _quieten() -> None:
             logger.parent = ours
 
 
-def _mend(ministack: Ministack) -> None:
-    s3, iam = ministack.s3, ministack.iam
+def _mend_s3(ministack: Ministack, s3: Any) -> None:
     # Bodies that lie on the disk (see bodies.py).
     s3.md5_hash = _of_stored_bodies(s3.md5_hash, StoredBody.md5)
     s3._compute_s3_checksum = _compute_checksum
@@ -165,15 +194,42 @@ def _mend(ministack: Ministack) -> None:
     s3._new_bucket_public_access_block = block.copy
     explicit = s3._bucket_default_sse_headers
     s3._bucket_default_sse_headers = lambda bucket: default_encryption(ministack, explicit(bucket))
-    # Managed policies that it lacks, again after each reset.
+
+
+def _mend_iam(ministack: Ministack, iam: Any) -> None:
+    # Managed policies that it lacks, now and after each reset.
     seed = iam._seed_aws_managed_policies
-    iam._seed_aws_managed_policies = lambda: (seed(), managed_policies.add(ministack))
-    managed_policies.add(ministack)
-    # Nothing leaves the machine.
-    post = ministack.sns._http_post_sync
-    ministack.sns._http_post_sync = lambda endpoint, *rest: post(_loopback(endpoint), *rest)
-    open_request = ministack.eventbridge._http_open
-    ministack.eventbridge._http_open = lambda request, *rest: (_loopback(request.full_url), open_request(request, *rest))[1]
+
+    def seed_all() -> None:
+        seed()
+        managed_policies.add(iam)
+
+    iam._seed_aws_managed_policies = seed_all
+    managed_policies.add(iam)
+
+
+def _mend_sns(ministack: Ministack, sns: Any) -> None:
+    sns._HOST, sns._PORT = "127.0.0.1", str(ministack.port)
+    post = sns._http_post_sync
+    sns._http_post_sync = lambda endpoint, *rest: post(_loopback(endpoint), *rest)
+
+
+def _mend_eventbridge(_: Ministack, eventbridge: Any) -> None:
+    open_request = eventbridge._http_open
+
+    def open_loopback(request: Any, *rest: Any) -> Any:
+        _loopback(request.full_url)
+        return open_request(request, *rest)
+
+    eventbridge._http_open = open_loopback
+
+
+_MENDS: Mapping[str, Callable[[Ministack, Any], None]] = {
+    "s3": _mend_s3,
+    "iam": _mend_iam,
+    "sns": _mend_sns,
+    "eventbridge": _mend_eventbridge,
+}
 
 
 def _of_stored_bodies(original: Callable[..., Any], method: Callable[[StoredBody], Any]) -> Callable[[bytes], Any]:
@@ -191,7 +247,7 @@ def _compute_checksum(algorithm: str, body: bytes) -> str | None:
 def _noting(ministack: Ministack, function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def noted(bucket: str, key: str, *rest: Any) -> Any:
-        ministack.changed_keys.add((bucket, key))
+        ministack.changes.keys.add((bucket, key))
         return function(bucket, key, *rest)
 
     return noted

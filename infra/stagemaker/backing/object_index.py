@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from stagemaker.backing.bodies import Bodies, StoredBody
+from stagemaker.backing.changes import Changes
 from stagemaker.backing.journal import Change, Journal
 from stagemaker.backing.ministack_patches import Ministack
 
@@ -28,15 +28,6 @@ _MARKS = {
 
 _TRANSIENT = {"_replica"}
 """What ministack notes on an object for the length of one call."""
-
-
-@dataclass
-class Touched:
-    """The rows that a call may have changed."""
-
-    keys: set[tuple[str, str]] = field(default_factory=set)
-    uploads: set[str] = field(default_factory=set)
-    parts: set[tuple[str, int]] = field(default_factory=set)
 
 
 class ObjectIndex:
@@ -83,16 +74,16 @@ class ObjectIndex:
     def _filled(self, record: dict[str, Any], member: str) -> dict[str, Any]:
         return {**record, member: self._bodies.from_document(record[member])} if member in record else record
 
-    def snapshot(self, touched: Touched) -> Change:
+    def snapshot(self, changes: Changes) -> Change:
         """What to write for these rows, and for those that an earlier call could not write."""
         before = set(self._bodies.fresh)
         change, released = Change(), set[str]()
-        for bucket, key in {*touched.keys, *self._unsaved.objects}:
+        for bucket, key in {*changes.keys, *self._unsaved.objects}:
             document, used = self._object(bucket, key)
             change.objects[bucket, key] = document
             released |= self._refer(("object", bucket, key), used)
-        parts = {*touched.parts, *self._unsaved.parts}
-        for upload in {*touched.uploads, *self._unsaved.uploads}:
+        parts = {*changes.parts, *self._unsaved.parts}
+        for upload in {*changes.uploads, *self._unsaved.uploads}:
             state = self._s3._multipart_uploads.get(upload)
             change.uploads[upload] = state and json.dumps({k: v for k, v in state.items() if k != "parts"})
             parts |= {(upload, number) for number in self._parts[upload]} if state is None else set()

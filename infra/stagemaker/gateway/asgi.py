@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Protocol
+from urllib.parse import unquote
 
 from stagemaker.wire.errors import AwsError
 from stagemaker.wire.message import Reply, Request
@@ -13,6 +14,7 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LARGEST_BODY = 16 * 1024 * 1024
 """Bytes of a request that is read whole. SageMaker's largest request and IAM's are far below."""
@@ -65,9 +67,67 @@ def replay(body: bytes, receive: Receive) -> Receive:
     return receive_again
 
 
+class BodyReader(Protocol):
+    """Something that wants to see a body as it streams past."""
+
+    def feed(self, data: bytes) -> None:
+        """A piece. Raises AwsError."""
+        ...
+
+    def finish(self) -> None:
+        """The end. Raises AwsError when the body was not what it should be."""
+        ...
+
+
+def checked(receive: Receive, reader: BodyReader) -> Receive:
+    """A `receive` that shows the body to `reader`, whose AwsError then ends it."""
+
+    async def receive_checked() -> Message:
+        message = await receive()
+        if message["type"] == "http.request":
+            reader.feed(message.get("body", b""))
+            if not message.get("more_body"):
+                reader.finish()
+        return message
+
+    return receive_checked
+
+
+def scope_of(request: Request, outer: Scope, *, service: str, region: str) -> Scope:
+    """The ASGI scope by which the backing carries out `request`, which came in as `outer`."""
+    return {
+        **outer,
+        "method": request.method,
+        "path": unquote(request.path),
+        "raw_path": request.path.encode("latin-1"),
+        "query_string": request.query.encode("latin-1"),
+        "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in request.headers.items()],
+        "extensions": {**outer.get("extensions", {}), "stagemaker": {"service": service, "region": region}},
+    }
+
+
+async def answer_of(application: Application, scope: Scope, receive: Receive) -> Reply:
+    """The whole answer of `application`."""
+    status, headers, body = 500, {}, bytearray()
+
+    async def collect(message: Message) -> None:
+        nonlocal status, headers
+        if message["type"] == "http.response.start":
+            status = message["status"]
+            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in message["headers"]}
+        else:
+            body.extend(message.get("body", b""))
+
+    await application(scope, receive, collect)
+    headers.pop("content-length", None)
+    return Reply(status, headers, bytes(body))
+
+
 async def send_reply(reply: Reply, send: Send) -> None:
     """Send `reply`; a generator's pieces as they come."""
-    headers = [(name.lower().encode("latin-1"), value.encode("utf-8")) for name, value in reply.headers.items()]
+    headers = [
+        (name.lower().encode("latin-1"), value.encode("latin-1", "replace")) for name, value in reply.headers.items()
+    ]
     if isinstance(reply.body, bytes):
         headers.append((b"content-length", str(len(reply.body)).encode()))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
+from stagemaker.identity.checks import check_scope, check_signed_headers, check_time, payload_hash, unreadable
 from stagemaker.identity.directory import Directory
 from stagemaker.identity.keyring import Keyring, Session, UserKey
-from stagemaker.identity.payload import SIGNED_CHUNKS, UNSIGNED_CHUNKS, Payload
+from stagemaker.identity.payload import Payload
 from stagemaker.identity.principal import Principal, PrincipalKind, anonymous, root
 from stagemaker.identity.refusals import Family, Refusal, family_of, refuse
 from stagemaker.identity.sigv4 import (
     UNSIGNED_PAYLOAD,
-    RepeatedSignatureError,
     Signature,
     SignatureError,
-    UnsupportedSignatureError,
     expected_signatures,
     find_signature,
     signing_key,
 )
 from stagemaker.wire.errors import AwsError
 from stagemaker.wire.message import Request
-
-WINDOW = timedelta(minutes=15)
-"""How far a call's signing time may lie from now, both ways. Within it a copy of the call is accepted again."""
-
-LONGEST_URL = 7 * 24 * 3600
-"""Seconds that a presigned URL may be good for."""
 
 _SECOND_FACTOR_SERVICES = frozenset({"iam"})
 """A session of a user (GetSessionToken) cannot call these unless it was opened with a second factor."""
@@ -83,23 +76,24 @@ class Authenticator:
         with the code, text and status of the service's family.
         """
         family = family_of(request, service_guess)
+        if not self._enforce:
+            return self._as_root(request, service_guess, family)
         try:
             signature = find_signature(request)
         except SignatureError as error:
-            raise _unreadable(error, family) from error
-        if not self._enforce:
-            return self._as_root(signature, service_guess, family)
+            raise unreadable(error, family) from error
         if signature is None:
             return self._unsigned(request, service_guess, family)
-        _check_scope(signature, service_guess, family)
-        payload_hash = _payload_hash(request, signature, family, body_is_whole=body_is_whole)
+        check_scope(signature, service_guess, family)
+        declared = payload_hash(request, signature, family, body_is_whole=body_is_whole)
         entry = self._find_key(signature, family)
-        self._check_time(signature, family)
-        _check_signed_headers(request, signature, family)
-        expected = expected_signatures(request, signature, entry.key.secret_access_key, payload_hash)
-        if not any(hmac.compare_digest(one, signature.signature) for one in expected):
+        signed_at = check_time(signature, self._clock(), family)
+        check_signed_headers(request, signature, family)
+        given = signature.signature.encode()
+        expected = expected_signatures(request, signature, entry.key.secret_access_key, declared)
+        if not any(hmac.compare_digest(one.encode(), given) for one in expected):
             raise refuse(Refusal.BAD_SIGNATURE, family)
-        payload = _payload(signature, payload_hash, family, entry.key.secret_access_key)
+        payload = _payload(signature, declared, family, entry.key.secret_access_key)
         if body_is_whole:
             payload.check(request.body)
         return Authenticated(
@@ -107,14 +101,18 @@ class Authenticator:
             signature.region,
             signature.service,
             signature.scope,
-            payload_hash,
+            declared,
             payload,
             family,
             signature.presigned,
-            signature.time,
+            signed_at,
         )
 
-    def _as_root(self, signature: Signature | None, service: str, family: Family) -> Authenticated:
+    def _as_root(self, request: Request, service: str, family: Family) -> Authenticated:
+        """Root, whatever the request shows. Its region still comes from the scope, if that can be read."""
+        signature = None
+        with contextlib.suppress(SignatureError):
+            signature = find_signature(request)
         unchecked = Payload(UNSIGNED_PAYLOAD, family)
         if signature is None:
             return Authenticated(root(self._account), self._region, service, "", UNSIGNED_PAYLOAD, unchecked, family)
@@ -163,39 +161,11 @@ class Authenticator:
                 return entry
         raise refuse(Refusal.UNKNOWN_KEY, family)
 
-    def _check_time(self, signature: Signature, family: Family) -> None:
-        try:
-            signed = signature.time
-        except SignatureError as error:
-            raise _unreadable(error, family) from error
-        if signature.timestamp[:8] != signature.day:
-            detail = (
-                "The authorization header is malformed; Invalid credential date. Date is not the same as X-Amz-Date."
-                if family is Family.S3
-                else "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: "
-                f"'{signature.day}' != '{signature.timestamp[:8]}', from '{signature.timestamp}'."
-            )
-            raise refuse(Refusal.BAD_SCOPE, family, detail)
-        now = self._clock()
-        if signature.presigned and (family is Family.S3 or signature.expires is not None):
-            _check_expiry(signature, signed, now, family)
-        elif signed < now - WINDOW:
-            raise refuse(Refusal.SKEWED, family, _expired(signature, now))
-        elif signed > now + WINDOW:
-            raise refuse(
-                Refusal.SKEWED,
-                family,
-                f"Signature not yet current: {signature.timestamp} is still later than {_stamp(now + WINDOW)} "
-                f"({_stamp(now)} + 15 min.)",
-            )
-
     async def _principal(self, entry: UserKey | Session, signature: Signature, family: Family) -> Principal:
-        """The user or role of the key, as IAM has it now. A role made anew is not the session's role."""
+        """The user or role of the key, as IAM has it now. One made anew under an old name is another one."""
         account = await self._directory.account()
         if isinstance(entry, Session):
             entity = account.entity(entry.principal)
-            if entry.principal.kind is PrincipalKind.ROOT:
-                return entry.principal
             if entity is None or entity.unique_id != entry.principal.user_id.partition(":")[0]:
                 raise refuse(Refusal.UNKNOWN_KEY, family)
             return entry.principal
@@ -213,132 +183,6 @@ class Authenticator:
         )
 
 
-def _stamp(time: datetime) -> str:
-    return time.strftime("%Y%m%dT%H%M%SZ")
-
-
-def _expired(signature: Signature, now: datetime) -> str:
-    return (
-        f"Signature expired: {signature.timestamp} is now earlier than {_stamp(now - WINDOW)} ({_stamp(now)} - 15 min.)"
-    )
-
-
-def _unreadable(error: SignatureError, family: Family) -> AwsError:
-    text = str(error)
-    match error:
-        case UnsupportedSignatureError():
-            if family is Family.S3:
-                text = f"The authorization mechanism you have provided is not supported. {text}"
-            return refuse(Refusal.UNSUPPORTED, family, text)
-        case RepeatedSignatureError() if family is Family.S3:
-            return AwsError("InvalidArgument", text)
-    if family is Family.S3:
-        text = f"The authorization header is malformed; {text}"
-    return refuse(Refusal.INCOMPLETE, family, text)
-
-
-def _check_scope(signature: Signature, service: str, family: Family) -> None:
-    if signature.service != service:
-        detail = (
-            f'The authorization header is malformed; incorrect service "{signature.service}". '
-            f'This endpoint belongs to "{service}".'
-            if family is Family.S3
-            else f"Credential should be scoped to correct service: '{service}'. "
-        )
-        raise refuse(Refusal.BAD_SCOPE, family, detail)
-
-
-def _check_expiry(signature: Signature, signed: datetime, now: datetime, family: Family) -> None:
-    """A presigned URL is good from its signing time, less the usual skew, for X-Amz-Expires seconds."""
-    expires = signature.expires or ""
-    problem = ""
-    if not expires:
-        problem = (
-            "Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, X-Amz-Signature, "
-            "X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters."
-        )
-    elif not expires.isascii() or not expires.lstrip("-").isdigit():
-        problem = "X-Amz-Expires should be a number"
-    elif expires.startswith("-"):
-        problem = "X-Amz-Expires must be non-negative"
-    elif int(expires) > LONGEST_URL:
-        problem = (
-            "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than "
-            "604800 seconds"
-        )
-    if problem:
-        raise (
-            AwsError("AuthorizationQueryParametersError", problem)
-            if family is Family.S3
-            else refuse(Refusal.INCOMPLETE, family, problem)
-        )
-    if signed > now + WINDOW:
-        if family is Family.S3:
-            raise AwsError("AccessDenied", "Request is not valid yet", 403)
-        raise refuse(Refusal.SKEWED, family, f"Signature not yet current: {signature.timestamp}")
-    if now >= signed + timedelta(seconds=int(expires)):
-        if family is Family.S3:
-            raise AwsError("AccessDenied", "Request has expired", 403)
-        raise refuse(Refusal.SKEWED, family, _expired(signature, now))
-
-
-def _check_signed_headers(request: Request, signature: Signature, family: Family) -> None:
-    """The host and every x-amz-* header must be covered, or they could be changed on the way."""
-    signed = set(signature.signed_headers)
-    if "host" not in signed and ":authority" not in signed:
-        raise refuse(
-            Refusal.INCOMPLETE,
-            family,
-            "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.",
-        )
-    unsigned = [
-        name
-        for name in request.headers
-        if name.startswith("x-amz-") and name not in signed and name not in _NEED_NOT_BE_SIGNED
-    ]
-    if unsigned:
-        if family is Family.S3:
-            raise AwsError("AccessDenied", "There were headers present in the request which were not signed", 403)
-        raise refuse(
-            Refusal.INCOMPLETE,
-            family,
-            f"'{unsigned[0]}' must be a 'SignedHeader' in the AWS Authorization.",
-        )
-
-
-# Time and payload hash are parts of the signature without being listed; the user agent decides nothing.
-_NEED_NOT_BE_SIGNED = frozenset({"x-amz-content-sha256", "x-amz-date", "x-amz-user-agent"})
-
-
-def _payload_hash(request: Request, signature: Signature, family: Family, *, body_is_whole: bool) -> str:
-    """What the canonical request says of the body.
-
-    S3 goes by the header x-amz-content-sha256, all other services by the body itself.
-    """
-    declared = request.headers.get("x-amz-content-sha256")
-    if family is not Family.S3:
-        if body_is_whole:
-            return hashlib.sha256(request.body).hexdigest()
-        if declared is None or not _is_sha256(declared):
-            raise AwsError("InvalidRequest", "A streamed body needs its SHA-256 in the header x-amz-content-sha256")
-        return declared
-    if declared is None:
-        if signature.presigned:
-            return UNSIGNED_PAYLOAD
-        raise AwsError("InvalidRequest", "Missing required header for this request: x-amz-content-sha256")
-    if declared in SIGNED_CHUNKS or declared in {UNSIGNED_PAYLOAD, UNSIGNED_CHUNKS} or _is_sha256(declared):
-        return declared
-    raise AwsError(
-        "InvalidArgument",
-        f"x-amz-content-sha256 must be {UNSIGNED_PAYLOAD}, {UNSIGNED_CHUNKS}, {', '.join(sorted(SIGNED_CHUNKS))} "
-        "or a valid sha256 value.",
-    )
-
-
-def _is_sha256(text: str) -> bool:
-    return len(text) == 64 and all(digit in "0123456789abcdefABCDEF" for digit in text)
-
-
-def _payload(signature: Signature, payload_hash: str, family: Family, secret: str) -> Payload:
+def _payload(signature: Signature, declared: str, family: Family, secret: str) -> Payload:
     key = signing_key(secret, signature.day, signature.region, signature.service)
-    return Payload(payload_hash, family, key, signature.timestamp, signature.scope, signature.signature)
+    return Payload(declared, family, key, signature.timestamp, signature.scope, signature.signature)

@@ -11,7 +11,7 @@ import secrets
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 
-from stagemaker.identity.keyfile import AccessKey, new_access_key
+from stagemaker.identity.keys import AccessKey, new_access_key
 from stagemaker.identity.principal import Principal, PrincipalKind
 from stagemaker.store import Store
 

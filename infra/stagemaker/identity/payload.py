@@ -175,7 +175,7 @@ class _ChunkReader:
         payload = self._payload
         text = f"{algorithm}\n{payload.timestamp}\n{payload.scope}\n{self._previous}\n{digests}"
         expected = sign(payload.key, text)
-        if not hmac.compare_digest(expected, claimed):
+        if not hmac.compare_digest(expected.encode(), claimed.encode()):
             raise refuse(Refusal.BAD_SIGNATURE, payload.family)
         self._previous = expected
 

@@ -185,7 +185,7 @@ def expected_signatures(request: Request, signature: Signature, secret: str, pay
     """
     key = signing_key(secret, signature.day, signature.region, signature.service)
     for canonical in canonical_requests(request, signature, payload_hash):
-        digest = hashlib.sha256(canonical.encode()).hexdigest()
+        digest = hashlib.sha256(_as_sent(canonical)).hexdigest()
         yield sign(key, f"{ALGORITHM}\n{signature.timestamp}\n{signature.scope}\n{digest}")
 
 
@@ -206,6 +206,14 @@ def canonical_requests(request: Request, signature: Signature, payload_hash: str
         if text not in seen:
             seen.add(text)
             yield text
+
+
+def _as_sent(text: str) -> bytes:
+    """The gateway reads headers as latin-1, which gives back any bytes; other callers may hold real text."""
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError:
+        return text.encode()
 
 
 def _parts(query: str) -> list[str]:

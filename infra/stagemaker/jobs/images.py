@@ -25,11 +25,10 @@ TAG_VARIABLE = "STAGEMAKER_IMAGE_TAG"
 
 @dataclass(frozen=True, slots=True)
 class Algorithm:
-    """An algorithm of AWS's that this stage carries: its image's repositories and tags."""
+    """An algorithm of AWS's that this stage carries. `tags` are those of each of its image's repositories."""
 
     module: str
-    repositories: tuple[str, ...]
-    tags: tuple[str, ...]
+    tags: Mapping[str, tuple[str, ...]]
     metrics: tuple[MetricDefinition, ...]
 
 
@@ -38,7 +37,7 @@ class ProcessImages:
 
     def __init__(self, algorithms: Iterable[Algorithm], folder: Path | None = None) -> None:
         self._algorithms: Mapping[str, Algorithm] = {
-            repository: algorithm for algorithm in algorithms for repository in algorithm.repositories
+            repository: algorithm for algorithm in algorithms for repository in algorithm.tags
         }
         self._folder = folder
 
@@ -46,10 +45,11 @@ class ProcessImages:
         """What runs for `image`. Its `problem` says why nothing can; AWS too finds that out only later."""
         repository, tag = _parse(image)
         if algorithm := self._algorithms.get(repository):
-            if emulated := _emulated_tag(tag, algorithm.tags):
+            tags = algorithm.tags[repository]
+            if emulated := _emulated_tag(tag, tags):
                 command = (sys.executable, "-m", algorithm.module)
                 return Program(command, {TAG_VARIABLE: emulated}, trusted=True)
-            return self._none(image, f"{repository} is known here with the tags {', '.join(algorithm.tags)}")
+            return self._none(image, f"{repository} is known here with the tags {', '.join(tags)}")
         if self._folder is not None:
             for name in (f"{repository}:{tag}", repository):
                 program = self._folder / name / "train"

@@ -9,7 +9,7 @@ from typing import Any
 from stagemaker.wire.errors import AwsError
 from stagemaker.wire.message import Context
 
-_GROUP_ARN = re.compile(r"arn:aws:logs:([^:]*):([^:]*):log-group:([^:*]+)(?::\*)?")
+_GROUP_ARN = re.compile(r"arn:aws:logs:([^:]*):([^:]*):log-group:([^:*]+)")
 
 _ON_A_STREAM = frozenset({"PutLogEvents", "GetLogEvents", "DeleteLogStream", "CreateLogStream"})
 
@@ -25,7 +25,7 @@ def stream_arn(region: str, account: str, group: str, name: str) -> str:
 
 
 def group_name(identifier: str, region: str, account: str) -> str:
-    """The name in `identifier`, which is a group's name or its ARN, with or without `:*`.
+    """The name in `identifier`, which is a group's name or its ARN (without `:*`, which no call takes).
 
     Raises AwsError ResourceNotFoundException when the ARN is of another region or account.
     """
@@ -47,7 +47,7 @@ def resources(operation: str, parameters: Mapping[str, Any], context: Context) -
     `log-group:x:*` cover them. Tagging is judged by the group's own ARN.
     """
     if "resourceArn" in parameters:
-        return [str(parameters["resourceArn"]).removesuffix(":*")]
+        return [str(parameters["resourceArn"])]
     identifier = str(parameters.get("logGroupName", parameters.get("logGroupIdentifier", "")))
     found = _GROUP_ARN.fullmatch(identifier)
     group = found[3] if found else identifier

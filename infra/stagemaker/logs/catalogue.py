@@ -47,6 +47,13 @@ CREATE TABLE IF NOT EXISTS logs_events (
 CREATE INDEX IF NOT EXISTS logs_events_in_order ON logs_events (stream, timestamp, id);
 """
 
+STREAMS_ASCENDING = """
+SELECT * FROM logs_streams WHERE log_group = ? AND name >= ? AND name < ? AND name != ? ORDER BY name LIMIT ?
+"""
+STREAMS_DESCENDING = """
+SELECT * FROM logs_streams WHERE log_group = ? AND name >= ? AND name < ? AND name != ? ORDER BY name DESC LIMIT ?
+"""
+
 DAY_MS = 24 * 60 * 60 * 1000
 LAST_CHARACTER = chr(0x10FFFF)
 
@@ -179,17 +186,11 @@ class Catalogue:
         self, group: LogGroup, *, prefix: str = "", beyond: str | None = None, descending: bool = False, limit: int = -1
     ) -> list[LogStream]:
         """At most `limit` streams (-1: all) whose names start with `prefix`, by name, from `beyond` on."""
-        order, sign = ("DESC", "<") if descending else ("ASC", ">")
+        start = prefix if beyond is None or descending else max(prefix, beyond)
+        stop = prefix + LAST_CHARACTER if beyond is None or not descending else beyond
         rows = self.store.connection.execute(
-            "SELECT * FROM logs_streams WHERE log_group = :group AND name >= :prefix AND name < :stop"
-            f" AND (:beyond IS NULL OR name {sign} :beyond) ORDER BY name {order} LIMIT :limit",  # noqa: S608 - constants
-            {
-                "group": group.id,
-                "prefix": prefix,
-                "stop": prefix + LAST_CHARACTER,
-                "beyond": beyond,
-                "limit": limit,
-            },
+            STREAMS_DESCENDING if descending else STREAMS_ASCENDING,
+            (group.id, start, stop, beyond or "", limit),
         )
         return [self._stream(row) for row in rows]
 
@@ -201,17 +202,20 @@ class Catalogue:
     def attach(self, region: str, group: str, stream: str, file: Path) -> None:
         """Let `stream` be `file`. A stream of that name takes the file in place of its stored events."""
         file = file.resolve()
-        place = file.relative_to(self.folder) if file.is_relative_to(self.folder) else file
+        place = str(file.relative_to(self.folder) if file.is_relative_to(self.folder) else file)
         with self.store.transaction() as connection:
             if self._group_row(region, group) is None:
                 self.create_group(region, group, {})
             owner = self.group(region, group)
+            row = self._stream_row(owner, stream)
+            if row is not None and row["file"] == place:
+                return
+            if row is not None:
+                connection.execute("DELETE FROM logs_streams WHERE id = ?", (row["id"],))
             connection.execute(
-                "INSERT INTO logs_streams (log_group, name, created, file) VALUES (?, ?, ?, ?)"
-                " ON CONFLICT (log_group, name) DO UPDATE SET file = excluded.file, bytes = 0",
-                (owner.id, stream, now_ms(), str(place)),
+                "INSERT INTO logs_streams (log_group, name, created, file) VALUES (?, ?, ?, ?)",
+                (owner.id, stream, now_ms(), place),
             )
-            connection.execute("DELETE FROM logs_events WHERE stream = ?", (self.stream(owner, stream).id,))
 
     def clear(self) -> None:
         """Forget every group."""

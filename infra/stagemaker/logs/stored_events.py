@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from stagemaker.logs.catalogue import LogStream
-from stagemaker.logs.event import EVENT_OVERHEAD, Event, Times
+from stagemaker.logs.event import EVENT_OVERHEAD, Event, Times, bad_token
 from stagemaker.store import Store
 
-_ROWS_AT_ONCE = 1000
 _IDS = 10**20
 """Above every row id. A position is `timestamp * _IDS + id` of the event before the gap."""
+
+_LARGEST = 2**63 - 1
+"""Of SQLite's integers."""
 
 
 class StoredEvents:
@@ -22,27 +24,31 @@ class StoredEvents:
 
     def forward(self, position: int | None, times: Times) -> Iterator[Event]:
         """The events of `times` after `position`, oldest first."""
-        timestamp, number = divmod(position or 0, _IDS)
-        while events := self._read(">", "ASC", timestamp, number, times):
-            yield from events
-            timestamp, number = events[-1].timestamp, events[-1].number
+        return self._read("(timestamp, id) > (?, ?)", "ASC", _gap(position or 0), times)
 
     def backward(self, position: int | None, times: Times) -> Iterator[Event]:
         """The events of `times` before `position`, newest first."""
-        timestamp, number = divmod(position, _IDS) if position is not None else (times.end, 0)
-        sign = "<="  # a position lies just after its event
-        while events := self._read(sign, "DESC", timestamp, number, times):
-            yield from events
-            timestamp, number, sign = events[-1].timestamp, events[-1].number, "<"
+        gap = (_LARGEST, _LARGEST) if position is None else _gap(position)
+        return self._read("(timestamp, id) <= (?, ?)", "DESC", gap, times)
 
-    def _read(self, sign: str, order: str, timestamp: int, number: int, times: Times) -> list[Event]:
-        rows = self.store.connection.execute(
-            "SELECT id, timestamp, ingestion, message FROM logs_events"
-            f" WHERE stream = ? AND (timestamp, id) {sign} (?, ?) AND timestamp >= ? AND timestamp < ?"  # noqa: S608 - constants
-            f" ORDER BY timestamp {order}, id {order} LIMIT ?",
-            (self.stream, timestamp, min(number, 2**63 - 1), times.start, times.end, _ROWS_AT_ONCE),
+    def _read(self, condition: str, order: str, gap: tuple[int, int], times: Times) -> Iterator[Event]:
+        cursor = self.store.connection.execute(
+            f"SELECT id, timestamp, ingestion, message FROM logs_events WHERE stream = ? AND {condition}"  # noqa: S608 - constants
+            f" AND timestamp >= ? AND timestamp < ? ORDER BY timestamp {order}, id {order}",
+            (self.stream, *gap, times.start, times.end),
         )
-        return [_event(*row) for row in rows]
+        try:  # row by row: a page may end long before the stream does
+            for row in cursor:
+                yield _event(*row)
+        finally:
+            cursor.close()
+
+
+def _gap(position: int) -> tuple[int, int]:
+    timestamp, number = divmod(position, _IDS)
+    if max(timestamp, number) > _LARGEST:
+        raise bad_token()
+    return timestamp, number
 
 
 def _event(number: int, timestamp: int, ingestion: int, message: str) -> Event:

@@ -73,7 +73,7 @@ class Documents:
 
     def save(self, family: Family, region: str, name: str, document: Document) -> None:
         """Replace the document and wake whoever waits for a change."""
-        document["LastModifiedTime"] = time.time()
+        document["LastModifiedTime"] = round(time.time(), 3)
         with self.store.transaction() as connection:
             connection.execute(
                 "UPDATE sagemaker_resources SET status = ?, modified = ?, document = ?"

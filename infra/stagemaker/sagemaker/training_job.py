@@ -291,7 +291,7 @@ def apply_metric(document: Document, event: MetricEvent) -> None:
 
 def _document(parameters: dict[str, Any], arn: str, spec: TrainingSpec) -> Document:
     """What Describe answers for a job that was just created: the request, completed with defaults."""
-    now = time.time()
+    now = round(time.time(), 3)  # the API's precision, so that a filter by a time that was shown is exact
     document = {name: value for name, value in parameters.items() if name != "Tags"}
     document["AlgorithmSpecification"] = {
         "EnableSageMakerMetricsTimeSeries": False,

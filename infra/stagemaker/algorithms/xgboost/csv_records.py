@@ -27,7 +27,10 @@ def read_csv(files: Iterable[Path], delimiter: str, *, weighted: bool) -> Record
     parts: list[Records] = []
     width = 0
     for file in files:
-        table = _read_file(file, delimiter)
+        try:
+            table = _read_file(file, delimiter)
+        except UnicodeDecodeError as error:
+            raise ValueError(f"file '{file.name}' is not text in UTF-8: {error}") from error
         width = width or table.shape[1]
         if table.shape[1] != width:
             raise ValueError(f"file '{file.name}' has {table.shape[1]} columns, the files before it have {width}")
@@ -84,8 +87,8 @@ def _read_with_blanks(file: Path, delimiter: str, skip: int) -> Floats:
     with file.open(encoding="utf-8-sig", newline="") as lines:
         try:
             return parse_table(fill_blanks(itertools.islice(lines, skip, None), delimiter), delimiter)
-        except UnicodeDecodeError as error:
-            raise ValueError(f"file '{file.name}' is not text in UTF-8: {error}") from error
+        except UnicodeDecodeError:
+            raise
         except ValueError as error:
             raise ValueError(_first_fault(file, delimiter, skip) or str(error)) from error
 

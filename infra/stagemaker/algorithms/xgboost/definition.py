@@ -75,10 +75,13 @@ MINIMIZED_METRICS: tuple[str, ...] = (
 METRICS: tuple[str, ...] = MAXIMIZED_METRICS + MINIMIZED_METRICS
 
 METRIC_DEFINITIONS: tuple[tuple[str, str], ...] = tuple(
-    (f"train:{metric}", rf".*\[[0-9]+\]#011train-{metric}:(\S+).*") for metric in METRICS
-) + tuple((f"validation:{metric}", rf".*\[[0-9]+\].*#011validation-{metric}:(\S+)") for metric in METRICS)
+    (f"{data}:{metric}", rf".*\[[0-9]+\].*#011{data}-{metric}:([-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?).*")
+    for data in ("train", "validation")
+    for metric in METRICS
+)
 """(Name, Regex) of the MetricDefinitions that the service adds to a job on these images.
 
-They hold for log lines in which a tab has become `#011`. The `train:` form matches only the first
-metric of a line, as on AWS.
+They hold for log lines in which a tab has become `#011`. The form is that of AlgorithmSpecification in
+answers of DescribeTrainingJob, as quoted in issue 121 of aws/sagemaker-xgboost-container; the
+container's own list ends in `(\\S+)`, which would take the rest of a line with several metrics.
 """

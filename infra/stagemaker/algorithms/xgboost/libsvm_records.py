@@ -92,10 +92,13 @@ def _shape(data: bytes) -> tuple[Integers, Integers]:
 
 
 def _numbers(data: bytes) -> NDArray[np.float64]:
-    """All numbers of the text. Reading stops at the first thing that is none (numpy only warns then)."""
+    """All numbers of the text; fewer when something in it is no number (numpy stops there, or raises)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        return np.fromstring(data.replace(b":", b" "), dtype=np.float64, sep=" ")
+        try:
+            return np.fromstring(data.replace(b":", b" "), dtype=np.float64, sep=" ")
+        except ValueError:
+            return np.empty(0)
 
 
 def _first_fault(data: bytes) -> str:

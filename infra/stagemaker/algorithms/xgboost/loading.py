@@ -13,11 +13,11 @@ from stagemaker.algorithms.xgboost.content_types import ContentType
 from stagemaker.algorithms.xgboost.csv_records import read_csv
 from stagemaker.algorithms.xgboost.errors import UserError
 from stagemaker.algorithms.xgboost.files import csv_delimiter
-from stagemaker.algorithms.xgboost.libsvm_records import read_libsvm
 from stagemaker.algorithms.xgboost.library_errors import without_stack
+from stagemaker.algorithms.xgboost.libsvm_records import read_libsvm
 from stagemaker.algorithms.xgboost.parquet_records import read_parquet
-from stagemaker.algorithms.xgboost.records import Records
 from stagemaker.algorithms.xgboost.recordio import read_recordio
+from stagemaker.algorithms.xgboost.records import Records
 
 LOG = logging.getLogger(__name__)
 

@@ -40,25 +40,25 @@ class Records:
         """The records with these row numbers."""
         return Records(
             self.features[rows],
-            *(None if column is None else column[rows] for column in (self.label, self.weight, self.query)),
+            label=None if self.label is None else self.label[rows],
+            weight=None if self.weight is None else self.weight[rows],
+            query=None if self.query is None else self.query[rows],
         )
 
     def to_dmatrix(self, threads: int) -> xgboost.DMatrix:
         """The library's matrix. Raises XGBoostError for values that it refuses, such as infinity."""
-        return xgboost.DMatrix(
-            self.features, label=self.label, weight=self.weight, qid=self.query, nthread=threads
-        )
+        return xgboost.DMatrix(self.features, label=self.label, weight=self.weight, qid=self.query, nthread=threads)
 
 
 def concatenate(parts: Sequence[Records]) -> Records:
-    """All records in order. Sparse parts may differ in width, dense ones must not (ValueError)."""
+    """All records in order. Raises ValueError when dense parts differ in width, or only some have weights."""
     if len(parts) == 1:
         return parts[0]
     return Records(
         _stack([part.features for part in parts]),
-        _join([part.label for part in parts], parts),
-        _join([part.weight for part in parts], parts),
-        _join([part.query for part in parts], parts),
+        label=_join([part.label for part in parts]),
+        weight=_join([part.weight for part in parts]),
+        query=_join([part.query for part in parts]),
     )
 
 
@@ -72,8 +72,8 @@ def _stack(features: Sequence[Any]) -> Any:
     return sparse.vstack(widened, format="csr")
 
 
-def _join(columns: Sequence[Any], parts: Sequence[Records]) -> Any:
-    """One column of all parts; where only some have it, the others get ones (weights) or it is an error."""
+def _join(columns: Sequence[Any]) -> Any:
+    """One column of all parts. Raises ValueError when only some of them have it."""
     if all(column is None for column in columns):
         return None
     if any(column is None for column in columns):

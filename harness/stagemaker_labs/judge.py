@@ -1,0 +1,286 @@
+"""The pytest plugin that judges labs; registered by `plugin` only when an argument names one."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import shlex
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from stagemaker_labs import course, findings, plugin, render, reporter, targets, verdict
+from stagemaker_labs.checking import AFTER
+from stagemaker_labs.lab import Lab
+from stagemaker_labs.problem import Problem
+from stagemaker_labs.render import Page
+from stagemaker_labs.text import one_line
+from stagemaker_labs.trial import SILENT, Trial, Wishes
+from stagemaker_labs.verdict import CheckResult, Outcome
+
+NEEDS = verdict.needs("")
+
+
+def enter(parser: pytest.Parser, manager: pytest.PytestPluginManager, config: pytest.Config) -> None:
+    """Register the judge if a positional argument names a lab. Raises UsageError if it names one that is not there."""
+    here = config.invocation_params.dir
+    given = parser.parse_known_args(list(config.invocation_params.args)).file_or_dir
+    words = [word for word in given if plugin.names_a_lab(word, here)]
+    if not given:
+        words = ["."]
+    labs: dict[str, Lab] = {}
+    for word in words:
+        path = word.partition("::")[0]
+        try:
+            labs[word] = course.resolve(path, here)
+        except Problem as problem:
+            if _is_anothers(path, here):
+                return
+            raise pytest.UsageError(_told(problem)) from problem
+    if labs:
+        # Imported here: it imports this module.
+        from stagemaker_labs import fixtures
+
+        add_options(parser)
+        manager.register(Judge(labs), Judge.NAME)
+        manager.register(fixtures, fixtures.__name__)
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """The options of a lab's run."""
+    group = parser.getgroup("labs", "labs of Stagemaker")
+    group.addoption("--target", default="local", metavar="TARGET", help="where the account is: local (default)")
+    group.addoption("--rerun", action="store_true", help="run work/lab.py even if nothing has changed")
+    group.addoption(
+        "--no-run", action="store_true", dest="no_run", help="check the account without running work/lab.py"
+    )
+    group.addoption("--verdict-json", type=Path, metavar="FILE", help="write the verdict there as JSON")
+
+
+class ChecksModule(pytest.Module):
+    """A lab's checks.py: its functions `test_*` are the checks, whatever names the project's settings ask for.
+
+    `listed` holds the names of all of them, also of those that this run was not asked for.
+    """
+
+    listed: tuple[str, ...] = ()
+
+    def collect(self) -> list[pytest.Item | pytest.Collector]:
+        """All checks of the file."""
+        found = list(super().collect())
+        self.listed = tuple(each.name for each in found)
+        return found
+
+    def funcnamefilter(self, name: str) -> bool:
+        """Whether a function is a check."""
+        return name.startswith("test_")
+
+    def classnamefilter(self, name: str) -> bool:
+        """Checks are functions."""
+        return False
+
+
+class Judge:
+    """Turns a pytest run into verdicts: one trial for each lab, in the order of the arguments."""
+
+    NAME: ClassVar = "stagemaker_labs_judge"
+
+    def __init__(self, labs: Mapping[str, Lab]) -> None:
+        self._labs = labs
+        self._trials: dict[Path, Trial] = {}
+        self._reporter: reporter.LabReporter | None = None
+        self._descriptions: dict[str, str] = {}
+        self._interrupted = False
+
+    def trial_of(self, path: Path) -> Trial | None:
+        """The trial of the lab whose checks.py is `path`."""
+        return self._trials.get(path)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_load_initial_conftests(
+        self, early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+    ) -> None:
+        """Keep the project's own pytest settings out: its addopts and its warning filters are not meant for labs."""
+        args[:] = [*shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *early_config.invocation_params.args]
+        # Filters of the command line win over the ini file's, where `error` would fail a learner's checks.
+        given = parser.parse_known_args(list(args)).pythonwarnings or []
+        early_config.known_args_namespace.pythonwarnings = ["ignore", *given]
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Resolve the target and the arguments, and take over the screen."""
+        if config.getoption("numprocesses", None) or hasattr(config, "workerinput"):
+            raise pytest.UsageError("the checks of a lab stand on one another: leave out -n")
+        try:
+            target = targets.resolve(config.option.target)
+        except Problem as problem:
+            raise pytest.UsageError(_told(problem)) from problem
+        words = config.option.file_or_dir or list(self._labs)
+        config.args = list(dict.fromkeys(self._translated(word) for word in words))
+        # Two files called checks.py in one run need it, whatever the project says.
+        config.option.importmode = "importlib"
+        if not config.option.collectonly:
+            self._reporter = reporter.replace(config)
+        screen = self._reporter.screen() if self._reporter else SILENT
+        wishes = Wishes(target, rerun=config.option.rerun, no_run=config.option.no_run)
+        self._trials = {lab.checks: Trial(lab, wishes, screen) for lab in self._labs.values()}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        """Look into a lab's folder even where pytest would not, such as in a virtual environment."""
+        if any(checks.is_relative_to(collection_path) for checks in self._trials):
+            return False
+        return None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pycollect_makemodule(self, module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+        """Collect a lab's checks by our rule of names, not by the project's."""
+        if module_path not in self._trials:
+            return None
+        module: pytest.Module = ChecksModule.from_parent(parent, path=module_path)
+        return module
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Put the checks back into the order of their file, which the verdict and `after` go by."""
+        order = list(self._trials)
+        items.sort(key=lambda item: (order.index(item.path), item.location[1] or 0))
+        self._descriptions.update({item.nodeid: describe(item) for item in items})
+        for item in items:
+            module = item.getparent(ChecksModule)
+            assert module is not None
+            self._trials[item.path].listed = module.listed
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(
+        self, collector: pytest.Collector
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """A checks.py that cannot be read: the lab could not be judged."""
+        report = yield
+        trial = self.trial_of(collector.path)
+        if trial and report.failed and isinstance(collector, ChecksModule):
+            card = findings.unreadable_checks(trial, report.longreprtext)
+            trial.keep(CheckResult("checks.py", "the lab's checks can be read", Outcome.ERROR, 0.0, card))
+        return report
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(
+        self, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> Generator[None, object, object]:
+        """Begin a trial before its first check, and conclude it after its last."""
+        trial = self._trials[item.path]
+        if not trial.has_begun:
+            trial.begin()
+        trial.screen.live(f"checking: {self._descriptions[item.nodeid]}")
+        result = yield
+        if nextitem is None or nextitem.path != item.path:
+            self._conclude(trial)
+        return result
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Function) -> None:
+        """Ask nothing when the account cannot be asked, or when a check that this one stands on did not pass."""
+        trial = self._trials[item.path]
+        if trial.problem:
+            raise trial.problem
+        for prerequisite in getattr(item.function, AFTER, ()):
+            for before in trial.results_of(prerequisite.__name__):
+                if before.outcome is not Outcome.PASSED:
+                    is_chained = before.reason.startswith(NEEDS)
+                    pytest.skip(before.reason if is_chained else verdict.needs(before.description))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Turn an exception into a finding, and let the report say the same to every other plugin."""
+        report = yield
+        trial, description = self._trials[item.path], self._descriptions[item.nodeid]
+        seconds = trial.seconds_of(item.name) + call.duration
+        if call.excinfo is not None:
+            finding = findings.of_exception(trial, call.excinfo, description)
+            result = CheckResult(item.name, description, finding.outcome, seconds, finding.card, finding.reason)
+            trial.keep(result)
+            _align(report, result, item)
+        elif report.when == "call":
+            trial.keep(CheckResult(item.name, description, Outcome.PASSED, seconds))
+        return report
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Remember that the learner stopped the run: there is no verdict then."""
+        self._interrupted = excinfo.type is KeyboardInterrupt
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Conclude what was cut short, write the JSON, set the exit code: the worst of the verdicts."""
+        for trial in self._trials.values():
+            if self._interrupted:
+                trial.give_back()
+            elif trial.verdict is None and (trial.has_begun or trial.checks):
+                self._conclude(trial)
+        verdicts = [trial.verdict for trial in self._trials.values() if trial.verdict]
+        file: Path | None = session.config.option.verdict_json
+        if file and not session.config.option.collectonly:
+            verdict.write(session.config.invocation_params.dir / file, verdicts)
+        if verdicts and not self._interrupted:
+            session.exitstatus = max(each.exit_code for each in verdicts)
+
+    def _conclude(self, trial: Trial) -> None:
+        result = trial.conclude()
+        if self._reporter:
+            self._reporter.show_verdict(result)
+
+    def _translated(self, word: str) -> str:
+        """The argument that pytest understands for the one that named a lab."""
+        _, colons, rest = word.partition("::")
+        if word not in self._labs:
+            raise pytest.UsageError(f"{word} is no lab: run labs and other tests apart")
+        return f"{self._labs[word].checks}{colons}{rest}"
+
+
+def describe(item: pytest.Item) -> str:
+    """What the learner reads of a check: the first paragraph of its docstring, else its name in words."""
+    function = getattr(item, "function", None)
+    doc = inspect.getdoc(function) if function else None
+    words = one_line(doc.split("\n\n")[0]).rstrip(".") if doc else item.name.removeprefix("test_").replace("_", " ")
+    case = getattr(item, "callspec", None)
+    return f"{words} ({case.id})" if case and doc else words
+
+
+def _align(report: pytest.TestReport, result: CheckResult, item: pytest.Item) -> None:
+    """Make pytest's report agree with the result.
+
+    To the rest of pytest (JUnit, `-v`) a failure is what fails in the phase "call" and an error what fails in "setup"
+    or "teardown". A fixture may find the work wrong, and a check may meet a stage that is gone, so the phase is set to
+    what was found; the text replaces the traceback.
+    """
+    if result.outcome is Outcome.SKIPPED:
+        report.outcome, report.when = "skipped", "setup"
+        report.longrepr = (str(item.path), (item.location[1] or 0) + 1, f"Skipped: {result.reason}")
+        return
+    report.outcome = "failed"
+    if result.outcome is Outcome.FAILED:
+        report.when = "call"
+    elif report.when == "call":
+        report.when = "setup"
+    if result.card:
+        lines = render.card_lines(render.card_title(result), result.card, Page())
+        report.longrepr = render.to_text(lines, colour=False)
+
+
+def _is_anothers(path: str, here: Path) -> bool:
+    """Whether a word that names no lab of ours is none of our business: another project may have folders `labs`."""
+    if (here / path).exists() or Path(path).name[:1].isdigit():
+        return False
+    try:
+        return course.locate(here).packaged
+    except Problem:
+        return True
+
+
+def _told(problem: Problem) -> str:
+    """A problem as the message of a UsageError, which pytest prints after `ERROR: `."""
+    lines = render.problem_lines(problem, Page())
+    return render.to_text(lines, colour=False).strip()

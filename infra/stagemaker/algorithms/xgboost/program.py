@@ -1,0 +1,108 @@
+"""`train` and `serve`: exit codes, logging and the failure file."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+from stagemaker.algorithms.xgboost.errors import ToolkitError
+from stagemaker.algorithms.xgboost.job import TrainingJob, read_job
+from stagemaker.contract.failure import FailureClass, report_failure
+from stagemaker.contract.layout import Layout
+
+LOG = logging.getLogger(__name__)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The image's entry point: `train` or `serve`. Returns the exit code."""
+    _log_to_stderr()
+    if list(arguments) == ["train"]:
+        return train(Layout.from_environment(), os.environ, handle_signals=True)
+    sys.stderr.write("usage: python -m stagemaker.algorithms.xgboost train|serve\n")
+    return 2
+
+
+def train(layout: Layout, environment: Mapping[str, str], *, handle_signals: bool = False) -> int:
+    """Carry out the training job that lies under `layout`; 0 when the model is written, else 1.
+
+    On failure the reason lies in the failure file and its class beside it. Nothing is raised.
+    `handle_signals` makes SIGTERM end a job with save_model_on_termination cleanly; it needs the
+    main thread.
+    """
+    try:
+        with _warnings_in_log():
+            _train(layout, environment, handle_signals=handle_signals)
+    except ToolkitError as error:
+        return _fail(layout, error.kind, str(error), error)
+    except Exception as error:  # noqa: BLE001 - whatever happened, the customer must read it in FailureReason
+        return _fail(layout, FailureClass.ALGORITHM, f"framework error: \n{traceback.format_exc()}", error)
+    LOG.info("Reporting training SUCCESS")
+    return 0
+
+
+def _train(layout: Layout, environment: Mapping[str, str], *, handle_signals: bool) -> None:
+    job = read_job(layout, environment)
+    if handle_signals and job.hyperparameters.get("save_model_on_termination") == "true":
+        _keep_model_on_sigterm(job)
+    # The library takes a third of a second to import; a mistake in the request is refused before.
+    from stagemaker.algorithms.xgboost import boosting
+
+    boosting.train(job)
+
+
+def _fail(layout: Layout, kind: FailureClass, text: str, error: Exception) -> int:
+    LOG.error("Reporting training FAILURE", exc_info=error)
+    report_failure(layout, kind, text)
+    return 1
+
+
+def _keep_model_on_sigterm(job: TrainingJob) -> None:
+    """End with exit code 0 on SIGTERM, leaving whole models only.
+
+    Python runs the handler between two calls of the library, so a round is never cut in half.
+    """
+
+    def stop(_: int, __: FrameType | None) -> None:
+        for file in job.model.iterdir():
+            if not file.name.startswith("xgboost-model"):
+                file.unlink(missing_ok=True)
+        # No clean-up by the interpreter: the library's threads may be in the middle of things.
+        os._exit(0)
+
+    signal.signal(signal.SIGTERM, stop)
+
+
+@contextmanager
+def _warnings_in_log() -> Iterator[None]:
+    """The library's warnings go to the log in the log's form, and never become errors."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: object = None,
+        line: str | None = None,
+    ) -> None:
+        LOG.warning("%s", " ".join(str(message).split()))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        warnings.showwarning = show
+        yield
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    formatter = logging.Formatter("[%(asctime)s:%(levelname)s] %(message)s", datefmt="%Y-%m-%d:%H:%M:%S")
+    formatter.converter = time.gmtime  # containers run in UTC
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=logging.INFO, handlers=[handler])

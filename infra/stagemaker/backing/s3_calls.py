@@ -1,0 +1,167 @@
+"""S3's calls: what is done before and after ministack's handler carries them out."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from stagemaker.backing import encryption, multipart
+from stagemaker.backing.bodies import Bodies
+from stagemaker.backing.call import Call
+from stagemaker.backing.changes import Changes
+from stagemaker.backing.checksums import ALGORITHMS
+from stagemaker.backing.intake import receive_s3
+from stagemaker.backing.ministack_patches import Ministack
+from stagemaker.backing.port import Receive
+from stagemaker.wire.errors import AwsError
+
+_SUBRESOURCES = {"tagging", "acl", "retention", "legal-hold", "annotation", "restore", "torrent"}
+_LONGEST_KEY = 1024  # bytes in UTF-8 (S3 user guide, "Naming Amazon S3 objects")
+_CONTROL = "/v20180820/"  # S3 Control: tags of buckets by ARN, access points
+_UPLOAD_ID = re.compile(rb"<UploadId>([^<]+)</UploadId>")
+
+Answer = tuple[int, dict[str, Any], Any]
+"""Status, headers and body as ministack gives them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What an S3 call does, as far as bodies and the disk are concerned."""
+
+    writes: bool
+    puts_object: bool
+    puts_part: bool
+    creates_upload: bool
+    completes: bool
+    aborts: bool
+
+    @property
+    def brings_object(self) -> bool:
+        """Whether the body is (part of) an object."""
+        return self.puts_object or self.puts_part
+
+    @classmethod
+    def of(cls, call: Call) -> Kind:
+        """The kind of `call`."""
+        at_key, query = bool(call.key) and not call.path.startswith(_CONTROL), call.query
+        uploads, post, put = "uploadId" in query, call.method == "POST", call.method == "PUT"
+        plain = at_key and not uploads and not _SUBRESOURCES & query.keys()
+        own_bytes = put and at_key and "x-amz-copy-source" not in call.headers
+        return cls(
+            writes=call.method in {"PUT", "POST", "DELETE"},
+            puts_object=own_bytes and plain,
+            puts_part=own_bytes and uploads and "partNumber" in query,
+            creates_upload=post and at_key and "uploads" in query,
+            completes=post and at_key and uploads,
+            aborts=call.method == "DELETE" and at_key and uploads,
+        )
+
+
+async def take_in(ministack: Ministack, bodies: Bodies, call: Call, receive: Receive) -> bytes:
+    """The body of `call`, checked. Raises AwsError, ClientGoneError."""
+    kind = Kind.of(call)
+    if call.method not in {"PUT", "POST"}:
+        return b""
+    upload = ministack.s3._multipart_uploads.get(call.asked("uploadId")) if kind.puts_part else None
+    algorithm = (upload or {}).get("checksum_algorithm")
+    algorithms = [algorithm] if algorithm else []
+    return await receive_s3(receive, call.headers, bodies if kind.brings_object else None, algorithms)
+
+
+async def carry_out(ministack: Ministack, call: Call, body: bytes) -> Answer:
+    """Let ministack handle `call`, and mend its answer. Raises AwsError."""
+    s3, kind = ministack.s3, Kind.of(call)
+    if call.path.startswith(_CONTROL):
+        request_id = uuid.uuid4().hex.upper()[:16]
+        answer: Answer = await ministack.app._handle_s3_control_request(
+            call.path, call.method, body, call.query, request_id, call.headers
+        )
+        return answer
+    if call.method == "OPTIONS":
+        answer = s3.cors_preflight(call.bucket, call.key, call.headers)
+        return answer
+    if kind.writes and len(call.key.encode()) > _LONGEST_KEY:
+        raise AwsError("KeyTooLongError", "Your key is too long")
+    if kind.writes:
+        encryption.name_key(ministack, call.headers)
+    wanted_type = _checksum_type(call) if kind.creates_upload else None
+    status, headers, content = await s3.handle_request(call.method, call.path, call.headers, body, call.query)
+    if status == 200 and kind.puts_object:
+        _mend_put(ministack, call, headers)
+    elif status == 200 and kind.creates_upload:
+        _mend_create_upload(ministack, headers, content, wanted_type)
+    elif status == 200 and call.method == "GET" and "range" in call.headers and "versionId" in call.query:
+        status, headers, content = _mend_version_range(ministack, call, (status, headers, content))
+    elif status == 204 and call.method == "DELETE" and not call.key and not call.query:
+        _forget_uploads(ministack, call.bucket)
+    headers.update(s3.cors_response_headers(call.bucket, call.method, call.headers))
+    if call.method == "HEAD" and s3.is_standard_object_request("HEAD", call.path, call.headers, call.query):
+        answer = s3.format_head_response(call.path, call.headers, (status, headers, content))
+        return answer
+    return status, headers, content
+
+
+def changed(call: Call, answer: Answer) -> Changes:
+    """What `call` may have changed, beside what ministack's hooks tell."""
+    kind, changes = Kind.of(call), Changes()
+    if not kind.writes or answer[0] >= 400:
+        return changes
+    upload = call.asked("uploadId")
+    if upload and call.method == "PUT":
+        changes.parts.add((upload, int(call.asked("partNumber"))))
+    elif kind.creates_upload and (match := _UPLOAD_ID.search(answer[2])):
+        changes.uploads.add(match.group(1).decode())
+    elif kind.completes or kind.aborts:
+        changes.uploads.add(upload)
+    if call.key and not call.path.startswith(_CONTROL):
+        changes.keys.add((call.bucket, call.key))
+    elif "delete" not in call.query:
+        changes.services.add("s3")
+    return changes
+
+
+def _mend_put(ministack: Ministack, call: Call, headers: dict[str, Any]) -> None:
+    """PutObject answers with the checksums that it checked, and does not inherit the tags of what it replaced."""
+    s3 = ministack.s3
+    record = s3._buckets[call.bucket]["objects"].get(call.key) or {}
+    for algorithm in ALGORITHMS:
+        if value := record.get("checksums", {}).get(algorithm):
+            headers[f"x-amz-checksum-{algorithm.lower()}"] = value
+            headers["x-amz-checksum-type"] = "FULL_OBJECT"
+    if "x-amz-tagging" not in call.headers:
+        s3._object_tags.pop((call.bucket, call.key, record.get("version_id")), None)
+
+
+def _checksum_type(call: Call) -> str | None:
+    algorithm = call.headers.get("x-amz-checksum-algorithm") or call.headers.get("x-amz-sdk-checksum-algorithm")
+    return multipart.checksum_type(algorithm.upper(), call.headers.get("x-amz-checksum-type")) if algorithm else None
+
+
+def _mend_create_upload(ministack: Ministack, headers: dict[str, Any], content: bytes, wanted: str | None) -> None:
+    match = _UPLOAD_ID.search(content)
+    if wanted and match:
+        ministack.s3._multipart_uploads[match.group(1).decode()]["checksum_type"] = wanted
+        headers["x-amz-checksum-type"] = wanted
+
+
+def _mend_version_range(ministack: Ministack, call: Call, answer: Answer) -> Answer:
+    """A range of a version: ministack sends the whole of it."""
+    _, headers, content = answer
+    found = ministack.s3._parse_range(call.headers["range"], len(content))
+    if found is None:
+        raise AwsError("InvalidRange", "The requested range is not satisfiable", 416)
+    start, end = found
+    kept = {name: value for name, value in headers.items() if not name.startswith("x-amz-checksum")}
+    kept["Content-Length"] = str(end - start + 1)
+    kept["Content-Range"] = f"bytes {start}-{end}/{len(content)}"
+    return 206, kept, content[start : end + 1]
+
+
+def _forget_uploads(ministack: Ministack, bucket: str) -> None:
+    """A bucket that is gone has no uploads in progress."""
+    uploads = ministack.s3._multipart_uploads
+    for upload in [upload for upload, state in uploads.items() if state["bucket"] == bucket]:
+        del uploads[upload]
+        ministack.changes.uploads.add(upload)

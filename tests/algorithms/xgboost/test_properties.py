@@ -1,0 +1,76 @@
+"""Any hyperparameters: the job trains, or says why not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stagemaker.algorithms.xgboost.hyperparameters import ALIASES, TABLE, Kind
+from stagemaker.algorithms.xgboost.ranges import Choice
+
+OptMl = Any  # the helper of conftest.py
+
+ODD = ["", "nan", "inf", "-inf", "-1", "0", "1", "2", "0.5", "1e30", "1e-30", "99999999999", "true", "[]", "()", "x,y"]
+
+
+def texts(name: str) -> st.SearchStrategy[str]:
+    """Strings for one hyperparameter: mostly sensible, sometimes odd."""
+    row = next(row for row in TABLE if row.name == name)
+    odd = st.sampled_from(ODD)
+    if isinstance(row.range, Choice):
+        choices = st.sampled_from([str(value) for value in row.range.values])
+        if row.kind is Kind.COMMA_SEPARATED_LIST:
+            return st.lists(choices, min_size=1, max_size=3).map(",".join) | odd
+        if row.kind is Kind.TUPLE:
+            return st.lists(st.sampled_from([-1, 0, 1]), max_size=5).map(tuple).map(str) | odd
+        return choices | odd
+    if row.kind is Kind.NESTED_LIST:
+        return st.lists(st.lists(st.integers(0, 5), max_size=3), max_size=3).map(str) | odd
+    if row.kind is Kind.INTEGER:
+        return st.integers(-1, 6).map(str) | odd
+    return st.sampled_from(["0", "0.1", "0.5", "0.9", "1", "1.5", "3"]) | odd
+
+
+NAMES = [row.name for row in TABLE if row.name != "num_round"]
+HYPERPARAMETERS = st.lists(
+    st.sampled_from([*NAMES, *["objective"] * 8, *["eval_metric"] * 4, *["num_class"] * 4]), max_size=7, unique=True
+).flatmap(lambda names: st.fixed_dictionaries({name: texts(name) for name in names}))
+
+
+@pytest.mark.parametrize("rows", ["binary", "counts"])
+def test_a_job_trains_or_is_refused_for_a_stated_reason(new_job: Callable[[], OptMl], rows: str) -> None:
+    """Never a crash: success leaves a model, failure a sentence of AWS's or of the library's."""
+    labels = [row % 2 for row in range(12)] if rows == "binary" else [row % 4 for row in range(12)]
+    text = "".join(f"{label},{row},{row * 7 % 5},{row % 3}\n" for row, label in enumerate(labels))
+    opt_ml = new_job().channel("train", text).channel("validation", text)
+    trained: list[bool] = []
+
+    @settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(hyperparameters=HYPERPARAMETERS, num_round=st.sampled_from(["1", "2", "3", "3", "0", "many"]))
+    def check(hyperparameters: dict[str, str], num_round: str) -> None:
+        for file in opt_ml.layout.model.iterdir():
+            file.unlink()
+        outcome = opt_ml.run({"num_round": num_round, **hyperparameters})
+        models = list(opt_ml.layout.model.iterdir())
+        trained.append(outcome.code == 0)
+        if outcome.code == 0:
+            assert outcome.reason == ""
+            assert models
+        else:
+            assert outcome.reason.startswith(("ClientError: ", "AlgorithmError: ")), json.dumps(hyperparameters)
+            assert "framework error" not in outcome.reason, outcome.reason
+            assert models == []
+
+    check()
+    assert any(trained)
+    assert not all(trained)
+
+
+def test_aliases_do_not_hide_names() -> None:
+    """No alias is itself a name of the table."""
+    assert not set(ALIASES) & {row.name for row in TABLE}

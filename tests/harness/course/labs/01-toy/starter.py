@@ -1,0 +1,2 @@
+# %% Write the numbers.
+print("nothing yet")
