@@ -13,6 +13,7 @@ import botocore.session
 import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.config import Config
+
 from stagemaker.store import Store
 from stagemaker.wire.api import Api
 from stagemaker.wire.errors import AwsError

@@ -116,7 +116,9 @@ class Account:
     def download(self, bucket: str, key: str, *, limit: int = DOWNLOAD_LIMIT) -> Path:
         """The object in a temporary file that is gone after the run. Raises TooLarge above `limit` bytes."""
         answer = self.client("s3").get_object(Bucket=bucket, Key=key)
-        with answer["Body"] as body:
+        # Not `with ... as body`: botocore's StreamingBody gives its raw stream there, which has no iter_chunks.
+        body = answer["Body"]
+        with body:
             if answer["ContentLength"] > limit:
                 raise TooLarge(f"s3://{bucket}/{key} has {answer['ContentLength']:,} bytes; a check reads {limit:,}")
             if self._temporary is None:

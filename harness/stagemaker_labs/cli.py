@@ -85,7 +85,7 @@ def hand_on(words: Sequence[str]) -> int:
 
 def start(told: argparse.Namespace) -> int:
     """Make the work folder, open the target, set the scene, print the guide."""
-    lab = course.resolve(told.lab)
+    lab = the_lab(told)
     work = workspace.of_lab(lab)
     made = work.create()
     work.lay_out_data()
@@ -103,6 +103,11 @@ def start(told: argparse.Namespace) -> int:
     return PASSED_EXIT
 
 
+def the_lab(told: argparse.Namespace) -> Lab:
+    """The lab that was named, or the one in whose folder the learner is."""
+    return course.resolve(told.lab) if told.lab else course.here()
+
+
 def set_scene(work: Workspace, opened: Opened) -> None:
     """Set the lab's scene, and remember on which stage."""
     if scene.play(work, opened, scene.SET):
@@ -111,7 +116,7 @@ def set_scene(work: Workspace, opened: Opened) -> None:
 
 def give_hint(told: argparse.Namespace) -> int:
     """Give the next hint, from a nudge to nearly the answer; after the last one, the last one again."""
-    lab = course.resolve(told.lab)
+    lab = the_lab(told)
     work = workspace.of_lab(lab)
     seen = progress.load(work.hidden).hints_seen
     if not lab.hints:
@@ -130,14 +135,14 @@ def give_hint(told: argparse.Namespace) -> int:
 
 def reveal(told: argparse.Namespace) -> int:
     """Copy the reference to work/solution.py and print it, once the lab has passed or with --reveal."""
-    lab = course.resolve(told.lab)
+    lab = the_lab(told)
     work = workspace.of_lab(lab)
     if not told.reveal and not progress.load(work.hidden).first_passed:
         print(f"lab {lab.number} has not passed yet: stagemaker hint {lab.number} gives a hint, --reveal shows it now")
         return FAILED_EXIT
+    print_source(lab.solution)
     work.create()
     copy = work.folder / "solution.py"
-    print_source(lab.solution)
     if copy.exists() and copy.read_bytes() != lab.solution.read_bytes():
         print(f"{work.shown}/{copy.name} is there already, with changes, and was left as it is")
         return PASSED_EXIT
@@ -148,7 +153,7 @@ def reveal(told: argparse.Namespace) -> int:
 
 def start_over(told: argparse.Namespace) -> int:
     """Move the work aside and make a fresh starter; with --account, strike what the lab left in the account."""
-    lab = course.resolve(told.lab)
+    lab = the_lab(told)
     work = workspace.of_lab(lab)
     if told.account:
         clear_account(lab, work)
@@ -186,9 +191,7 @@ def _add(
     what: str,
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=what, description=command.__doc__)
-    parser.add_argument(
-        "lab", nargs="?", default=".", help="its number, its name or its folder; left out: the one here"
-    )
+    parser.add_argument("lab", nargs="?", help="its number, its name or its folder; left out: the one here")
     parser.set_defaults(command=command)
     return parser
 

@@ -98,6 +98,20 @@ def resolve(word: str, start: Path | None = None) -> Lab:
     return locate(start).find(word)
 
 
+def here(start: Path | None = None) -> Lab:
+    """The lab whose folder is `start` (the current folder) or one above it. Raises Problem when there is none."""
+    start = (start or Path.cwd()).resolve()
+    for folder in (start, *start.parents):
+        if labs.is_lab(folder):
+            return labs.read(folder)
+    found = locate(start)
+    numbers = ", ".join(lab.number for lab in found.labs())
+    raise Problem(
+        "no lab was named, and this is not the folder of one",
+        Card(looked_at=str(start), found="no lab.toml", expected=f"the number of a lab: {numbers}"),
+    )
+
+
 def _names_of(folder: Path) -> set[str]:
     """All that a learner may call the lab in `folder`."""
     named = labs.FOLDER_NAME.fullmatch(folder.name)
@@ -114,7 +128,7 @@ def _no_such_lab(word: str, course: Course, folders: list[Path]) -> Problem:
     return Problem(
         f"no lab is called {given}",
         Card(
-            looked_at=str(course.root / "labs"),
+            looked_at=os.path.relpath(course.root / "labs"),
             found=", ".join(names),
             expected=f"a lab called {given}",
             likely=f"you mean {near[0]}" if near else "",

@@ -39,6 +39,8 @@ def print_hint(lab: Lab, number: int) -> None:
 
 def print_source(file: Path) -> None:
     """A Python file; with colours on a terminal, byte for byte elsewhere."""
+    if not file.is_file():
+        raise Problem("there is no reference", Card(str(file), "no such file", "the lab's reference"))
     text = file.read_text(encoding="utf-8")
     out = console()
     if out.is_terminal:
@@ -54,8 +56,11 @@ def print_map(labs: Sequence[tuple[Lab, str]]) -> None:
         table.add_column(heading, justify="right" if heading == "minutes" else "left")
     for lab, state in labs:
         exams = "; ".join(f"{exam} {', '.join(tasks)}" for exam, tasks in lab.exams.items())
-        table.add_row(lab.number, _shown(lab.title), state or "-", str(lab.minutes), _shown(exams))
-    console().print(table)
+        table.add_row(lab.number, lab.title, state or "-", str(lab.minutes), exams)
+    out = console()
+    with out.capture() as captured:
+        out.print(table)
+    _write("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def _print_markdown(text: str, indent: int = 0) -> None:

@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,13 +88,14 @@ def run(
     variables: Mapping[str, str],
     limit: float,
     output: Path,
-    mark: str,
+    marks: Sequence[str],
     tick: Callable[[float], None],
     echo: Callable[[bytes], None] | None = None,
 ) -> Ended:
     """Run `command` in `folder` with exactly `variables`, in a session of its own, for at most `limit` seconds.
 
-    `mark` is an assignment such as `LAB_RUN=abc` in `variables` by which processes are known that left the session.
+    `marks` names the variables that together occur in no other run on this machine: by them processes are known that
+    left the session.
     `tick` is told the seconds passed, several times a second; `echo` gets the output as it comes. Raises OSError
     when the command cannot be started. Whatever happens, the process and all that it started are ended.
     """
@@ -124,7 +125,7 @@ def run(
             time.sleep(POLL)
         seconds = time.monotonic() - begun
     finally:
-        left_behind = _end_the_rest(leader, mark)
+        left_behind = _end_the_rest(leader, {f"{name}={variables[name]}" for name in marks})
         leader.wait()
         # A process that escaped even /proc (macOS) may still hold the pipe: what it says no longer counts.
         reader.join(0.5)
@@ -176,8 +177,8 @@ def _end_late(leader: subprocess.Popen[bytes]) -> None:
             time.sleep(POLL)
 
 
-def _end_the_rest(leader: subprocess.Popen[bytes], mark: str) -> int | None:
-    """End the leader's session and every process that carries `mark`; how many there were beside the leader.
+def _end_the_rest(leader: subprocess.Popen[bytes], mark: Set[str]) -> int | None:
+    """End the leader's session and every process whose variables hold all of `mark`; how many there were beside the leader.
 
     Those that are about to end by themselves, as helpers of `multiprocessing` are, get a moment and do not count.
     """
@@ -195,12 +196,12 @@ def _end_the_rest(leader: subprocess.Popen[bytes], mark: str) -> int | None:
     return len(others) if known else None
 
 
-def _marked(mark: str) -> Iterator[int]:
-    """The live processes that were started with `mark` among their variables."""
-    wanted = mark.encode()
+def _marked(mark: Set[str]) -> Iterator[int]:
+    """The live processes that were started with all of `mark` among their variables."""
+    wanted = {assignment.encode() for assignment in mark}
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             # Gone, or another user's: neither is one of ours.
             with contextlib.suppress(OSError):
-                if wanted in (folder / "environ").read_bytes().split(b"\0"):
+                if wanted.issubset((folder / "environ").read_bytes().split(b"\0")):
                     yield int(folder.name)

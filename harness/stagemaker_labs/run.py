@@ -69,7 +69,8 @@ def run_file(
         variables=variables,
         limit=workspace.lab.time_limit,
         output=output,
-        mark=f"LAB_RUN={variables['LAB_RUN']}",
+        # LAB_RUN is a time: another learner on this machine may have the same. LAB_DATA lies in the work folder.
+        marks=("LAB_RUN", "LAB_DATA"),
         tick=tick,
         echo=echo,
     )

@@ -41,9 +41,11 @@ def play(work: Workspace, opened: Opened, part: str) -> bool:
     if not work.lab.scene.is_file():
         return False
     function = _load(work.lab, part)
-    account = Account(work, administrator(), work.lab_variables(opened), administrator)
+    administers = administrator()
+    account = Account(work, administers, work.lab_variables(opened), lambda: administers)
     try:
-        function(account)
+        with targets.variables_of(administers):
+            function(account)
     except Exception as error:
         trace = _keep_trace(work)
         raise Problem(

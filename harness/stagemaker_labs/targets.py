@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -17,6 +19,20 @@ class Target(StrEnum):
     LOCAL = "local"
     LOCALSTACK = "localstack"
     AWS = "aws"
+
+
+@contextlib.contextmanager
+def variables_of(environment: Environment) -> Iterator[None]:
+    """Give this process the target's AWS variables for a while, and none of the shell's.
+
+    A check or a scene that makes a client by itself must not reach a real account with keys of the shell's.
+    """
+    own = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    _replace_aws_variables(environment.variables)
+    try:
+        yield
+    finally:
+        _replace_aws_variables(own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +86,9 @@ def open_target(target: Target, *, starting: Callable[[], None]) -> Opened:
             ),
         )
     return Opened(target, found, started=True)
+
+
+def _replace_aws_variables(variables: Mapping[str, str]) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ.update({name: value for name, value in variables.items() if name.startswith("AWS_")})

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -252,9 +251,7 @@ class Trial:
     def _open_account(self, opened: Opened) -> None:
         """Make the account, with the target's AWS variables in this process too: none of the shell's may be used."""
         environment = opened.environment
-        own = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
-        _replace_aws_variables(environment.variables)
-        self._cleanup.callback(_replace_aws_variables, own)
+        self._cleanup.enter_context(targets.variables_of(environment))
         self.account = Account(self.workspace, environment, self.workspace.lab_variables(opened), scene.administrator)
         self._cleanup.callback(self.account.close)
 
@@ -291,9 +288,3 @@ def _when(finished: str) -> str:
     if then.date() == today.date():
         return f"at {then:%H:%M}"
     return f"on {then.day} {then:%B, %H:%M}"
-
-
-def _replace_aws_variables(variables: Mapping[str, str]) -> None:
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        del os.environ[name]
-    os.environ.update({name: value for name, value in variables.items() if name.startswith("AWS_")})

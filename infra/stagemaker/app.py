@@ -7,7 +7,7 @@ import os
 
 from stagemaker.algorithms.xgboost import definition as xgboost
 from stagemaker.backing.embedded import EmbeddedBacking
-from stagemaker._tmp_cw import CloudWatchService
+from stagemaker.cloudwatch.service import CloudWatchService
 from stagemaker.gateway.asgi import Receive, Scope, Send
 from stagemaker.gateway.control import Control
 from stagemaker.gateway.gateway import Gateway

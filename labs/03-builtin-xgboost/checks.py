@@ -45,6 +45,7 @@ MISTAKES = {
     "LIBSVM": ("without ContentType the algorithm takes every file for libsvm", "set ContentType `text/csv`"),
     "Missing required hyperparameter": ("XGBoost has no default for num_round", "give num_round"),
     "Extraneous hyperparameter": ("a name is misspelt, or no hyperparameter of this version", "correct that name"),
+    "is not a number": ("a cell of the files is text", "encode that column as numbers"),
     "label must be in [0,1]": ("the label is not first, or not 0 and 1", "put the label first, as 0 and 1"),
     "Metric 'auc'": ("auc ranks two classes: it needs a binary objective", "set objective `binary:logistic`"),
 }

@@ -127,7 +127,7 @@ def of_fault(fault: tables.Fault) -> Card:
             at,
             values,
             "1 and 0",
-            "pd.get_dummies made True and False: XGBoost reads True as a missing value",
+            "pd.get_dummies made True and False, which are words: XGBoost's parser takes True for a missing value",
             "pd.get_dummies(..., dtype=int), upload, train again",
         )
     if fault.kind == "text" and fault.column == 1:
@@ -135,7 +135,7 @@ def of_fault(fault: tables.Fault) -> Card:
             at,
             values,
             "the label, 1 for a customer who left and 0 for one who stayed",
-            "the first column is still text: XGBoost reads a label that is text as 0",
+            "the first column is still text: XGBoost's parser takes a word in its place for 0",
             "put the label first, as 1 and 0; upload, train again",
         )
     if fault.kind == "text":
@@ -143,7 +143,7 @@ def of_fault(fault: tables.Fault) -> Card:
             at,
             values,
             numbers,
-            "a category was not encoded: XGBoost reads text as a missing value",
+            "a category was not encoded: XGBoost's parser takes a word for a missing value",
             "encode that column (one-hot or as codes), upload, train again",
         )
     found, expected, likely, next_step = {

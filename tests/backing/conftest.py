@@ -15,6 +15,7 @@ import boto3
 import pytest
 import uvicorn
 from botocore.config import Config
+
 from stagemaker.backing.embedded import EmbeddedBacking
 
 ACCOUNT = "123456789012"

@@ -1,30 +1,35 @@
 """A stage's command for tests: it says what the folder in STAGEMAKER_STATE tells it to say.
 
-`running` holds the address of something that listens; `taken` makes `up` fail; `variables.json` adds to `env`.
+`running` holds the address of something that listens, `address` what `up` writes there; `taken` makes `up` fail with
+its text; `variables.json` adds to what `env` says. Every call is noted in `calls`.
 """
+
+from __future__ import annotations
 
 import json
 import os
 import sys
 from pathlib import Path
 
-state = Path(os.environ["STAGEMAKER_STATE"])
-running = state / "running"
-command = sys.argv[1]
-with (state / "calls").open("a") as calls:
-    calls.write(" ".join(sys.argv[1:]) + "\n")
+NO_STAGE = 3
 
-if command == "up":
-    if (state / "taken").is_file():
-        sys.exit((state / "taken").read_text())
-    running.write_text((state / "address").read_text())
-elif command == "env":
+
+def main(words: list[str], state: Path) -> int:
+    """Run one command."""
+    running = state / "running"
+    with (state / "calls").open("a") as calls:
+        calls.write(" ".join(words) + "\n")
+    if words[0] == "up":
+        return up(state)
+    if words[0] != "env":
+        sys.stdout.write(f"the stage was asked: {' '.join(words)}\n")
+        return 0
     if not running.is_file():
-        sys.stderr.write("no stage runs here\n")
-        sys.exit(3)
-    own = {
+        sys.stderr.write("stagemaker: no stage runs here\n")
+        return NO_STAGE
+    said = {
         "AWS_ENDPOINT_URL": running.read_text(),
-        "AWS_ACCESS_KEY_ID": "ADMIN" if "--admin" in sys.argv else "LEARNER",
+        "AWS_ACCESS_KEY_ID": "ADMIN" if "--admin" in words else "LEARNER",
         "AWS_SECRET_ACCESS_KEY": "secret",
         "AWS_REGION": "us-east-1",
         "AWS_DEFAULT_REGION": "us-east-1",
@@ -36,6 +41,20 @@ elif command == "env":
         "STAGEMAKER_ID": (state / "id").read_text(),
     }
     extra = state / "variables.json"
-    sys.stdout.write(json.dumps({**own, **(json.loads(extra.read_text()) if extra.is_file() else {})}))
-else:
-    sys.stdout.write(f"the stage was asked: {' '.join(sys.argv[1:])}\n")
+    more: dict[str, str] = json.loads(extra.read_text()) if extra.is_file() else {}
+    sys.stdout.write(json.dumps(said | more))
+    return 0
+
+
+def up(state: Path) -> int:
+    """Start, unless the port is taken."""
+    taken = state / "taken"
+    if taken.is_file():
+        sys.stderr.write(taken.read_text())
+        return 1
+    (state / "running").write_text((state / "address").read_text())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], Path(os.environ["STAGEMAKER_STATE"])))

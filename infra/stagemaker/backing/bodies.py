@@ -65,8 +65,10 @@ class StoredBody(bytes):
     ) -> Self:
         """`md5` in hexadecimal and `sums` (base64 by algorithm) spare reading the bytes for them."""
         self = super().__new__(cls)
-        self._store, self.pieces, self._md5 = store, tuple(pieces), md5
-        self.sums = {} if sums is None else sums
+        self._store, self.pieces = store, tuple(pieces)
+        if md5 is None and not sums:
+            md5, sums = store.digests.get(self.pieces, (None, None))
+        self._md5, self.sums = md5, sums or {}
         return self
 
     def __len__(self) -> int:
@@ -75,7 +77,7 @@ class StoredBody(bytes):
     def __bool__(self) -> bool:
         return bool(self.pieces)
 
-    def __getitem__(self, key: SupportsIndex | slice) -> Any:  # type: ignore[override] # a slice is a StoredBody
+    def __getitem__(self, key: SupportsIndex | slice) -> Any:
         if not isinstance(key, slice):
             raise TypeError("only slices of a stored body can be taken")
         start, stop, step = key.indices(len(self))
@@ -147,12 +149,14 @@ def join(bodies: Sequence[StoredBody]) -> StoredBody:
 class Bodies:
     """The files of one account's objects, and how often each is referred to.
 
-    `fresh` holds small bodies that no committed row has yet.
+    `fresh` holds small bodies that no committed row has yet, `digests` the MD5 and the checksums of pieces
+    about to be asked for.
     """
 
     folder: Path
     rows: Rows
     fresh: dict[str, bytes] = field(default_factory=dict)
+    digests: dict[tuple[Piece, ...], tuple[str, dict[str, str]]] = field(default_factory=dict)
     _uses: Counter[str] = field(default_factory=Counter)
     _readers: int = 0
     _doomed: set[str] = field(default_factory=set)

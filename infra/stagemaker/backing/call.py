@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from urllib.parse import parse_qs
 
 from stagemaker.backing.port import Scope
 
-_SCOPE = re.compile(r"Credential=([^/,\s]+)/(\d{8})/([a-z0-9-]+)/([a-z0-9-]+)/aws4_request")
+_SCOPE = re.compile(r"Credential=[^/,\s]+/\d{8}/(?P<region>[a-z0-9-]+)/(?P<service>[a-z0-9-]+)/aws4_request")
 
 _VHOST = re.compile(
     r"(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}?[a-z0-9])\.(?:"
@@ -33,10 +34,9 @@ _SIGNATURE_V4 = {
 }
 _SIGNATURE_V2 = {"awsaccesskeyid", "signature", "expires"}
 
-_API_VERSIONS = {"2010-05-08": "iam", "2011-06-15": "sts", "2010-03-31": "sns", "2012-11-05": "sqs"}
+_API_VERSIONS = {"2010-05-08": "iam", "2010-03-31": "sns", "2012-11-05": "sqs"}
 _TARGETS = {
     "AWSEvents": "events",
-    "AWSSecurityTokenServiceV20110615": "sts",
     "AmazonSQS": "sqs",
     "AmazonSSM": "ssm",
     "IAMService": "iam",
@@ -72,33 +72,30 @@ class Call:
 
 
 def read_call(scope: Scope, default_region: str) -> Call:
-    """The call that `scope` (ASGI, http) makes."""
+    """The call that `scope` (ASGI, http) makes.
+
+    Whatever signed it has been checked, by keys that ministack does not know. It gets a signature that
+    says only the region and the service; a call that `stagemaker.anonymous` marks, or that nobody
+    signed, gets none.
+    """
     said: Mapping[str, object] = scope.get("extensions", {}).get("stagemaker", {})
     headers = _headers(scope)
     query = parse_qs(scope.get("query_string", b"").decode("utf-8", "replace"), keep_blank_values=True)
     presigned = {name.lower(): values[0] for name, values in query.items()}
-    signature = _SCOPE.search(headers.get("authorization", "")) or _SCOPE.search(
-        "Credential=" + presigned.get("x-amz-credential", "")
-    )
-    if "x-amz-credential" in presigned and signature:
-        # ministack would check it with secrets that it does not have.
-        headers["authorization"] = f"AWS4-HMAC-SHA256 {signature.group(0)}, SignedHeaders=host, Signature=checked"
-    gone = _SIGNATURE_V4 | (_SIGNATURE_V2 if "awsaccesskeyid" in presigned else set())
+    found = _SCOPE.search(f"Credential={presigned.get('x-amz-credential', '')} {headers.pop('authorization', '')}")
+    service = str(said.get("service") or (found["service"] if found else "s3"))
+    region = str(said.get("region") or (found["region"] if found else default_region))
     headers = {name: value for name, value in headers.items() if not name.startswith("x-forwarded-")}
     headers["x-forwarded-proto"] = "https" if said.get("secure_transport", True) else "http"
-    service = str(said.get("service") or (signature.group(4) if signature else "s3"))
-    region = str(said.get("region") or (signature.group(3) if signature else default_region))
+    if (found or "service" in said) and not said.get("anonymous"):
+        credential = f"stage/{datetime.now(UTC):%Y%m%d}/{region}/{service}/aws4_request"
+        headers["authorization"] = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=checked"
+    gone = _SIGNATURE_V4 | (_SIGNATURE_V2 if "awsaccesskeyid" in presigned else set())
     path: str = scope["path"]
     if service == "s3" and (bucket := bucket_of_host(headers.get("host", ""))):
         path = f"/{bucket}{path}"
-    return Call(
-        service,
-        region,
-        scope["method"],
-        path,
-        {name: values for name, values in query.items() if name.lower() not in gone},
-        headers,
-    )
+    kept = {name: values for name, values in query.items() if name.lower() not in gone}
+    return Call(service, region, scope["method"], path, kept, headers)
 
 
 def bucket_of_host(host: str) -> str | None:
@@ -107,16 +104,10 @@ def bucket_of_host(host: str) -> str | None:
     return match["bucket"] if match and match["bucket"] not in _NOT_BUCKETS else None
 
 
-def access_key(headers: Mapping[str, str]) -> str:
-    """The id of the key that signed a call, or empty."""
-    match = _SCOPE.search(headers.get("authorization", ""))
-    return match.group(1) if match else ""
-
-
 def service_of(headers: Mapping[str, str], query: str, body: bytes) -> str:
     """The service that an unsigned call of our own means."""
     if match := _SCOPE.search(headers.get("authorization", "")):
-        return match.group(4)
+        return match["service"]
     if target := headers.get("x-amz-target", "").rpartition(".")[0]:
         return _TARGETS.get(target, target.lower())
     parameters = parse_qs(query) | (parse_qs(body.decode("utf-8", "replace")) if b"Version=" in body else {})

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import numpy as np
 
+    Registers = np.ndarray[Any, np.dtype[np.uint64]]
+
 POLYNOMIALS = {"CRC32": 0xEDB88320, "CRC32C": 0x82F63B78, "CRC64NVME": 0x9A6C9329AC4BC9B5}
 """Reflected. CRC-64/NVME is AD93D23594C93659 the other way round (NVM Express, CRC-32C is RFC 3720's)."""
 
@@ -116,7 +118,7 @@ def _table(algorithm: str) -> tuple[int, ...]:
 
 
 @cache
-def _zeros(algorithm: str, power: int) -> np.ndarray[Any, np.dtype[np.uint64]]:
+def _zeros(algorithm: str, power: int) -> Registers:
     """What 2**power zero bytes do to a register: for each of its eight bytes, a table of 256.
 
     The operation is linear, so the tables of twice as many zeros are these applied to themselves.
@@ -131,13 +133,11 @@ def _zeros(algorithm: str, power: int) -> np.ndarray[Any, np.dtype[np.uint64]]:
     return _apply(half, half)
 
 
-def _apply(
-    tables: np.ndarray[Any, np.dtype[np.uint64]], registers: np.ndarray[Any, np.dtype[np.uint64]]
-) -> np.ndarray[Any, np.dtype[np.uint64]]:
+def _apply(tables: Registers, registers: Registers) -> Registers:
     """Every register after the zero bytes that `tables` stand for."""
     import numpy as np
 
-    result = tables[0][registers & np.uint64(0xFF)]
+    result: Registers = tables[0][registers & np.uint64(0xFF)]
     for byte in range(1, 8):
         result = result ^ tables[byte][(registers >> np.uint64(8 * byte)) & np.uint64(0xFF)]
     return result

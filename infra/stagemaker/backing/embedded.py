@@ -1,5 +1,7 @@
 """The backing in this process: ministack's services behind our gateway, with state that survives a kill."""
 
+# ruff: noqa: SLF001 - private names of ministack are what this is about; ministack_patches.TOUCHED lists them
+
 from __future__ import annotations
 
 import asyncio
@@ -8,29 +10,26 @@ import shutil
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import unquote, urlencode
+from urllib.parse import unquote
 
 from stagemaker.backing import s3_calls
 from stagemaker.backing.answers import content_type, error_answer, send_answer
 from stagemaker.backing.bodies import Bodies
-from stagemaker.backing.call import Call, access_key, read_call, service_of
+from stagemaker.backing.call import Call, read_call, service_of
 from stagemaker.backing.changes import Changes
 from stagemaker.backing.intake import ClientGoneError, receive_small
 from stagemaker.backing.journal import Change, Journal
 from stagemaker.backing.ministack_patches import Ministack, load
 from stagemaker.backing.object_index import ObjectIndex
 from stagemaker.backing.port import BackingError, Message, Receive, Scope, Send
-from stagemaker.backing.services import SERVICES, States, form, may_change, operation
+from stagemaker.backing.services import SERVICES, States, may_change, operation
 from stagemaker.wire.errors import AwsError, UnsupportedError
 from stagemaker.wire.message import Reply, Request
 
 _LOG = logging.getLogger(__name__)
 _SETTLE_SECONDS = 1.0
 _TRASH = ".trash-"
-_OWN_USER = {"CreateAccessKey", "GetUser", "ListAccessKeys", "ListMFADevices"}
-"""IAM's operations that mean the caller when they name no user (IAM API reference)."""
 
 
 @dataclass
@@ -78,7 +77,7 @@ class EmbeddedBacking:
             try:
                 await self._keep(account, Changes(services=set(SERVICES)))
             except AwsError as error:
-                _LOG.error("the backing's last changes are not kept: %s", error.message)  # noqa: TRY400 - said in full
+                _LOG.error("the backing's last changes are not kept: %s", error.message)
             self._account = None
             await account.journal.close()
             self._forget()
@@ -116,7 +115,7 @@ class EmbeddedBacking:
             return
         except AwsError as error:
             status, headers, body = error_answer(error, call, request_id)
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer
             _LOG.exception("%s %s of %s failed", call.method, call.path, call.service)
             failure = AwsError("InternalError", "We encountered an internal error. Please try again.", 500)
             status, headers, body = error_answer(failure, call, request_id)
@@ -129,12 +128,8 @@ class EmbeddedBacking:
         """Carry out a call of the stage's own as the account's root; see `Backing`."""
         headers = {name.lower(): value for name, value in request.headers.items()}
         service = service or service_of(headers, request.query, request.body)
-        now = datetime.now(UTC)
         headers.setdefault("host", f"127.0.0.1:{self._port}")
-        headers.setdefault("x-amz-date", f"{now:%Y%m%dT%H%M%SZ}")
         headers["content-length"] = str(len(request.body))
-        credential = f"{self._account_id}/{now:%Y%m%d}/{region}/{service}/aws4_request"
-        headers["authorization"] = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=internal"
         scope = {
             "type": "http",
             "method": request.method,
@@ -169,8 +164,6 @@ class EmbeddedBacking:
                 return await self._carry_out_s3(account, call, receive)
             body = await receive_small(receive)
             name = operation(call, body)
-            if name in _OWN_USER and call.service == "iam":
-                body = self._name_own_user(call, body)
             self._check_current(account)
             handler = account.states.module(call.service).handle_request
             status, headers, content = await handler(call.method, call.path, call.headers, body, call.query)
@@ -183,8 +176,9 @@ class EmbeddedBacking:
     async def _carry_out_s3(self, account: _Account, call: Call, receive: Receive) -> s3_calls.Answer:
         body = await s3_calls.take_in(self._ministack, account.bodies, call, receive)
         try:
-            self._check_current(account)
-            answer = await s3_calls.carry_out(self._ministack, call, body)
+            async with s3_calls.copied_part_digested(self._ministack, account.bodies, call):
+                self._check_current(account)
+                answer = await s3_calls.carry_out(self._ministack, call, body)
             changes = s3_calls.changed(call, answer)
             changes.add(self._ministack.take_changes())
             await self._keep(account, changes)
@@ -193,13 +187,6 @@ class EmbeddedBacking:
         if call.method not in {"GET", "HEAD"}:
             self._unsettled.update(SERVICES["s3"].reaches)
         return answer
-
-    def _name_own_user(self, call: Call, body: bytes) -> bytes:
-        """ministack answers for root where IAM answers for the caller."""
-        if "UserName" in call.query or "UserName" in form(body):
-            return body
-        record = self._ministack.iam._access_keys.get(access_key(call.headers))
-        return body + b"&" + urlencode({"UserName": record["UserName"]}).encode() if record else body
 
     def _running(self) -> _Account:
         if self._account is None:

@@ -4,6 +4,8 @@ Bytes are stored as they are. The key must exist in KMS, as on AWS, and an objec
 without naming a key gets the account's key for S3, which is made when it is first needed.
 """
 
+# ruff: noqa: SLF001 - private names of ministack are what this is about; ministack_patches.TOUCHED lists them
+
 from __future__ import annotations
 
 import json

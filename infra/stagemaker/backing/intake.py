@@ -255,8 +255,11 @@ def _header(algorithm: str) -> str:
 def _known(name: str) -> str:
     algorithm = name.upper().replace("_", "")
     if algorithm not in ALGORITHMS:
-        raise AwsError("InvalidRequest", "Checksum algorithm provided is unsupported. Please try again with any of the "
-                       f"valid types: [{', '.join(ALGORITHMS)}]")
+        raise AwsError(
+            "InvalidRequest",
+            "Checksum algorithm provided is unsupported. Please try again with any of the "
+            f"valid types: [{', '.join(ALGORITHMS)}]",
+        )
     return algorithm
 
 

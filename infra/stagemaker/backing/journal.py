@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,7 +131,10 @@ class Journal:
         self._writer.close()
 
 
-def _statements(change: Change) -> Iterator[tuple[str, list[tuple[object, ...]]]]:
+_Rows = Sequence[tuple[object, ...]]
+
+
+def _statements(change: Change) -> Iterator[tuple[str, _Rows]]:
     yield "INSERT OR REPLACE INTO service VALUES (?, ?)", list(change.services.items())
     objects = [(*key, document) for key, document in change.objects.items()]
     yield from _table("object", ("bucket", "key"), objects)
@@ -140,10 +143,10 @@ def _statements(change: Change) -> Iterator[tuple[str, list[tuple[object, ...]]]
     yield from _table("body", ("id",), list(change.bodies.items()))
 
 
-def _table(
-    name: str, keys: tuple[str, ...], rows: list[tuple[object, ...]]
-) -> Iterator[tuple[str, list[tuple[object, ...]]]]:
+def _table(name: str, keys: tuple[str, ...], rows: _Rows) -> Iterator[tuple[str, _Rows]]:
     marks = ", ".join("?" * (len(keys) + 1))
     where = " AND ".join(f"{key} = ?" for key in keys)
-    yield f"INSERT OR REPLACE INTO {name} VALUES ({marks})", [row for row in rows if row[-1] is not None]
-    yield f"DELETE FROM {name} WHERE {where}", [row[:-1] for row in rows if row[-1] is None]
+    insert = f"INSERT OR REPLACE INTO {name} VALUES ({marks})"  # noqa: S608 - the names are those of this module
+    delete = f"DELETE FROM {name} WHERE {where}"  # noqa: S608 - the names are those of this module
+    yield insert, [row for row in rows if row[-1] is not None]
+    yield delete, [row[:-1] for row in rows if row[-1] is None]

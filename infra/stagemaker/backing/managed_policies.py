@@ -4,6 +4,8 @@ Written from what AWS documents each policy to allow, for the services and actio
 knows; shorter than AWS's own texts, and so is every difference: they allow less of what is not here.
 """
 
+# ruff: noqa: SLF001 - private names of ministack are what this is about; ministack_patches.TOUCHED lists them
+
 from __future__ import annotations
 
 import json
@@ -158,7 +160,8 @@ POLICIES: dict[str, tuple[str, list[Statement]]] = {
     ),
     "AmazonSageMakerReadOnly": (
         "Read access to SageMaker, and to its metrics and logs.",
-        [_allow(["sagemaker:BatchGet*", "sagemaker:Describe*", "sagemaker:Get*", "sagemaker:List*", "sagemaker:Search"]),
+        [_allow(["sagemaker:BatchGet*", "sagemaker:Describe*", "sagemaker:Get*", "sagemaker:List*",
+                 "sagemaker:Search"]),
          _allow([*_METRICS_READ, *_LOGS_READ, "application-autoscaling:Describe*"])],
     ),
     "CloudWatchFullAccess": (
@@ -192,7 +195,10 @@ POLICIES: dict[str, tuple[str, list[Statement]]] = {
                  "sqs:ListQueueTags"])],
     ),
     "SecretsManagerReadWrite": ("Full access to Secrets Manager.", [_allow("secretsmanager:*")]),
-    "AmazonSSMReadOnlyAccess": ("Read access to Systems Manager.", [_allow(["ssm:Describe*", "ssm:Get*", "ssm:List*"])]),
+    "AmazonSSMReadOnlyAccess": (
+        "Read access to Systems Manager.",
+        [_allow(["ssm:Describe*", "ssm:Get*", "ssm:List*"])],
+    ),
     "AmazonSSMFullAccess": ("Full access to Systems Manager.", [_allow("ssm:*")]),
     "AWSKeyManagementServicePowerUser": (
         "Access to KMS without the administration of keys.",

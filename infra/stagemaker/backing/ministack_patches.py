@@ -6,6 +6,8 @@ names of theirs, so each name that the stage touches is in `TOUCHED`, and `load`
 that lacks one.
 """
 
+# ruff: noqa: SLF001 - private names of ministack are what this is about; ministack_patches.TOUCHED lists them
+
 from __future__ import annotations
 
 import importlib
@@ -54,7 +56,6 @@ TOUCHED: Mapping[str, str] = {
     "sns": f"{_STATE} _HOST _PORT _http_post_sync",
     "sqs": _STATE,
     "ssm": _STATE,
-    "sts": "handle_request reset",
 }
 """Modules, and the names of theirs that are read, called or replaced."""
 

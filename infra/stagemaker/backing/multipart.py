@@ -4,11 +4,14 @@ ministack's joins the parts in memory, takes them in any order and of any size, 
 checksum. Here the object is the list of its parts' files: nothing is read or copied.
 """
 
+# ruff: noqa: SLF001 - private names of ministack are what this is about; ministack_patches.TOUCHED lists them
+
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 from xml.etree.ElementTree import Element, ParseError, SubElement
 
@@ -131,7 +134,7 @@ def _read(s3: Any, body: bytes) -> list[_Part]:
         parts.append(_Part(int(values["PartNumber"]), values["ETag"].strip('"'), checksums))
     if not parts:
         raise malformed
-    if any(second.number <= first.number for first, second in zip(parts, parts[1:], strict=False)):
+    if any(second.number <= first.number for first, second in pairwise(parts)):
         raise AwsError(
             "InvalidPartOrder", "The list of parts was not in ascending order. Parts must be ordered by part number."
         )

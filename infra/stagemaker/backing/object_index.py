@@ -5,6 +5,8 @@ them (tags, ACLs ...). Uploads in progress have a row each, and their parts one 
 persistence is two files a key, neither synced, and leaves out parts, retention and holds.
 """
 
+# ruff: noqa: SLF001 - private names of ministack are what this is about; ministack_patches.TOUCHED lists them
+
 from __future__ import annotations
 
 import json

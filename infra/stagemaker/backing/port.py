@@ -31,8 +31,9 @@ class Backing(Protocol):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Carry out one client call (ASGI). Bodies stream both ways.
 
-        `scope["extensions"]["stagemaker"]` may hold `service` (the signing name), `region` and
-        `secure_transport` (bool, default True: the loopback endpoint counts as TLS).
+        `scope["extensions"]["stagemaker"]` may hold `service` (the signing name), `region`,
+        `secure_transport` (default True: the loopback endpoint counts as TLS) and `anonymous` (default
+        False). Without the first two they are read off the call's signature.
         """
         ...
 

@@ -1,14 +1,20 @@
 """S3's calls: what is done before and after ministack's handler carries them out."""
 
+# ruff: noqa: SLF001 - private names of ministack are what this is about; ministack_patches.TOUCHED lists them
+
 from __future__ import annotations
 
+import asyncio
 import re
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qs, unquote
 
 from stagemaker.backing import encryption, multipart
-from stagemaker.backing.bodies import Bodies
+from stagemaker.backing.bodies import Bodies, StoredBody
 from stagemaker.backing.call import Call
 from stagemaker.backing.changes import Changes
 from stagemaker.backing.checksums import ALGORITHMS
@@ -20,6 +26,7 @@ from stagemaker.wire.errors import AwsError
 _SUBRESOURCES = {"tagging", "acl", "retention", "legal-hold", "annotation", "restore", "torrent"}
 _LONGEST_KEY = 1024  # bytes in UTF-8 (S3 user guide, "Naming Amazon S3 objects")
 _CONTROL = "/v20180820/"  # S3 Control: tags of buckets by ARN, access points
+_COPY_RANGE = re.compile(r"bytes=(\d{1,15})-(\d{1,15})")
 _UPLOAD_ID = re.compile(rb"<UploadId>([^<]+)</UploadId>")
 
 Answer = tuple[int, dict[str, Any], Any]
@@ -70,18 +77,56 @@ async def take_in(ministack: Ministack, bodies: Bodies, call: Call, receive: Rec
     return await receive_s3(receive, call.headers, bodies if kind.brings_object else None, algorithms)
 
 
+@asynccontextmanager
+async def copied_part_digested(ministack: Ministack, bodies: Bodies, call: Call) -> AsyncIterator[None]:
+    """While the block runs, the digests of what an UploadPartCopy copies are known.
+
+    ministack's handler would read all of it, up to 5 GB, in the event loop; here a thread does.
+    """
+    body = _copied_part(ministack.s3, call)
+    if not isinstance(body, StoredBody):
+        yield
+        return
+    upload = ministack.s3._multipart_uploads.get(call.asked("uploadId")) or {}
+    algorithm = upload.get("checksum_algorithm")
+    with bodies.reading():
+        md5 = await asyncio.to_thread(body.md5)
+        sums = {algorithm: await asyncio.to_thread(body.checksum, algorithm)} if algorithm else {}
+    bodies.digests[body.pieces] = md5, sums
+    try:
+        yield
+    finally:
+        bodies.digests.pop(body.pieces, None)
+
+
+def _copied_part(s3: Any, call: Call) -> bytes | None:
+    """What an UploadPartCopy copies; None for other calls, and for those that the handler will refuse."""
+    source = call.headers.get("x-amz-copy-source")
+    if source is None or call.method != "PUT" or "uploadId" not in call.query:
+        return None
+    path, _, query = source.partition("?")
+    bucket, _, key = unquote(path).lstrip("/").partition("/")
+    version = parse_qs(query).get("versionId")
+    if version:
+        versions = s3._object_versions.get((bucket, key), [])
+        body = next((each.get("data") for each in versions if each["version_id"] == version[0]), None)
+    else:
+        body = (s3._buckets.get(bucket) or {"objects": {}})["objects"].get(key, {}).get("body")
+    wanted = _COPY_RANGE.fullmatch(call.headers.get("x-amz-copy-source-range", ""))
+    if isinstance(body, StoredBody) and wanted:
+        body = body[int(wanted[1]) : int(wanted[2]) + 1]
+    return body if isinstance(body, bytes) else None
+
+
 async def carry_out(ministack: Ministack, call: Call, body: bytes) -> Answer:
     """Let ministack handle `call`, and mend its answer. Raises AwsError."""
     s3, kind = ministack.s3, Kind.of(call)
     if call.path.startswith(_CONTROL):
         request_id = uuid.uuid4().hex.upper()[:16]
-        answer: Answer = await ministack.app._handle_s3_control_request(
-            call.path, call.method, body, call.query, request_id, call.headers
-        )
-        return answer
+        handle = ministack.app._handle_s3_control_request
+        return _answer(await handle(call.path, call.method, body, call.query, request_id, call.headers))
     if call.method == "OPTIONS":
-        answer = s3.cors_preflight(call.bucket, call.key, call.headers)
-        return answer
+        return _answer(s3.cors_preflight(call.bucket, call.key, call.headers))
     if kind.writes and len(call.key.encode()) > _LONGEST_KEY:
         raise AwsError("KeyTooLongError", "Your key is too long")
     if kind.writes:
@@ -98,8 +143,12 @@ async def carry_out(ministack: Ministack, call: Call, body: bytes) -> Answer:
         _forget_uploads(ministack, call.bucket)
     headers.update(s3.cors_response_headers(call.bucket, call.method, call.headers))
     if call.method == "HEAD" and s3.is_standard_object_request("HEAD", call.path, call.headers, call.query):
-        answer = s3.format_head_response(call.path, call.headers, (status, headers, content))
-        return answer
+        return _answer(s3.format_head_response(call.path, call.headers, (status, headers, content)))
+    return status, headers, content
+
+
+def _answer(given: Any) -> Answer:
+    status, headers, content = given
     return status, headers, content
 
 

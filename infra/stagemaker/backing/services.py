@@ -1,5 +1,7 @@
 """The services that the embedded backing serves, and their state."""
 
+# ruff: noqa: SLF001 - private names of ministack are what this is about; ministack_patches.TOUCHED lists them
+
 from __future__ import annotations
 
 import json
@@ -14,11 +16,13 @@ from stagemaker.backing.ministack_patches import Ministack
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """`module` is ministack's name for it; `keeps` says whether it has state on the disk; `reaches` are
-    services whose state its calls use, or change, in part later (a topic hands a message to a queue)."""
+    """A service that is served.
+
+    `module` is ministack's name for it; `reaches` are the services whose state its calls use, or change,
+    in part later (a topic hands a message to a queue).
+    """
 
     module: str
-    keeps: bool = True
     reaches: tuple[str, ...] = ()
 
 
@@ -31,10 +35,10 @@ SERVICES = {
     "sns": Service("sns", reaches=("sqs",)),
     "sqs": Service("sqs"),
     "ssm": Service("ssm"),
-    "sts": Service("sts", keeps=False, reaches=("iam",)),  # sessions are the identity room's to keep
 }
 """By signing name. Only services that need no container, no socket and no other machine. Those of
-ministack that would be half a truth here (Athena without an engine, Lambda, Glue ...) are left out."""
+ministack that would be half a truth here (Athena without an engine, Lambda, Glue ...) are left out, and
+STS is the identity room's."""
 
 _READS = (
     "Get", "List", "Describe", "Head", "BatchGet", "Check", "Decrypt", "Encrypt", "GenerateDataKey", "GenerateMac",
@@ -47,12 +51,7 @@ def operation(call: Call, body: bytes) -> str:
     """The operation that a call of a query or JSON service names, or empty."""
     if target := call.headers.get("x-amz-target"):
         return target.rpartition(".")[2]
-    return call.asked("Action") or form(body).get("Action", "")
-
-
-def form(body: bytes) -> dict[str, str]:
-    """The parameters of a query call that come in its body."""
-    return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+    return call.asked("Action") or dict(parse_qsl(body.decode("utf-8", "replace"))).get("Action", "")
 
 
 def may_change(operation_name: str) -> bool:
@@ -69,7 +68,7 @@ class States:
         self._loaded: set[str] = set()
 
     def module(self, service: str) -> Any:
-        """ministack's module for `service`."""
+        """The module of ministack's that is `service`."""
         return getattr(self._ministack, SERVICES[service].module)
 
     def is_saved(self, service: str) -> bool:
@@ -94,7 +93,7 @@ class States:
         """The states of those of `services` that are not on the disk as they are."""
         found = {}
         for service in services:
-            if SERVICES[service].keeps and SERVICES[service].module in self._ministack.imported:
+            if SERVICES[service].module in self._ministack.imported:
                 self.load(service)
                 document = self._render(service)
                 if document != self._saved.get(service):

@@ -6,7 +6,6 @@ import logging
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
-from urllib.parse import parse_qsl
 
 from stagemaker.backing import PRIVATE_PATHS
 from stagemaker.gateway import guard
@@ -30,14 +29,12 @@ from stagemaker.gateway.target import Target, find_target
 from stagemaker.identity.actions import Call
 from stagemaker.identity.observation import is_observed
 from stagemaker.identity.room import Identity
+from stagemaker.identity.s3_routes import streams as is_object_upload
 from stagemaker.wire.api import Api
 from stagemaker.wire.errors import AwsError
 from stagemaker.wire.message import Context, Reply, Request
 
 _LOG = logging.getLogger(__name__)
-
-_OBJECT_PARAMETERS = frozenset({"partNumber", "uploadId", "x-id"})
-"""What the query of a PutObject or UploadPart may hold, presigning apart. Anything else is a configuration."""
 
 
 class Gateway:
@@ -98,7 +95,7 @@ class Gateway:
 
     async def _hand_over(self, head: Request, target: Target, scope: Scope, receive: Receive, send: Send) -> None:
         """A call to the backing. An object's bytes stream past; every other body is small and read whole."""
-        streams = target.service == "s3" and _is_upload(head)
+        streams = target.service == "s3" and is_object_upload(head)
         request = head if streams else replace(head, body=await read_body(receive))
         authenticated = await self._identity.authenticate(
             request, service_guess=target.service, body_is_whole=not streams
@@ -121,10 +118,3 @@ class Gateway:
         """Show the answer to the identity room before the client sees it."""
         reply = await answer_of(self._backing, scope, receive)
         await send_reply(await self._identity.observe(call, reply), send)
-
-
-def _is_upload(head: Request) -> bool:
-    if head.method != "PUT":
-        return False
-    names = {name for name, _ in parse_qsl(head.query, keep_blank_values=True)}
-    return all(name in _OBJECT_PARAMETERS or name.startswith("X-Amz-") for name in names)

@@ -14,6 +14,7 @@ from stagemaker.identity.keyring import Keyring, Session, UserKey
 from stagemaker.identity.payload import Payload
 from stagemaker.identity.principal import Principal, PrincipalKind, anonymous, root
 from stagemaker.identity.refusals import Family, Refusal, family_of, refuse
+from stagemaker.identity.sigv2 import QuerySignature, expected_query_signature, find_query_signature
 from stagemaker.identity.sigv4 import (
     UNSIGNED_PAYLOAD,
     Signature,
@@ -78,6 +79,8 @@ class Authenticator:
         family = family_of(request, service_guess)
         if not self._enforce:
             return self._as_root(request, service_guess, family)
+        if family is Family.S3 and (older := find_query_signature(request)):
+            return await self._presigned_v2(request, older)
         try:
             signature = find_signature(request)
         except SignatureError as error:
@@ -106,6 +109,30 @@ class Authenticator:
             family,
             signature.presigned,
             signed_at,
+        )
+
+    async def _presigned_v2(self, request: Request, signature: QuerySignature) -> Authenticated:
+        """The maker of a URL of S3's older kind. Its region is the default one: the signature names none."""
+        entry = self._find_key(signature, Family.S3)
+        expires = signature.expires
+        if expires is None:
+            raise AwsError(
+                "AccessDenied", f"Invalid date (should be seconds since epoch): {signature.expires_text}", 403
+            )
+        if expires <= self._clock():
+            raise AwsError("AccessDenied", "Request has expired", 403)
+        expected = expected_query_signature(request, signature, entry.key.secret_access_key)
+        if not hmac.compare_digest(expected.encode(), signature.signature.encode()):
+            raise refuse(Refusal.BAD_SIGNATURE, Family.S3)
+        return Authenticated(
+            await self._principal(entry, signature, Family.S3),
+            self._region,
+            "s3",
+            "",
+            UNSIGNED_PAYLOAD,
+            Payload(UNSIGNED_PAYLOAD, Family.S3),
+            Family.S3,
+            presigned=True,
         )
 
     def _as_root(self, request: Request, service: str, family: Family) -> Authenticated:
@@ -140,7 +167,7 @@ class Authenticator:
         payload = Payload(UNSIGNED_PAYLOAD, family)
         return Authenticated(anonymous(), self._region, service, "", UNSIGNED_PAYLOAD, payload, family)
 
-    def _find_key(self, signature: Signature, family: Family) -> UserKey | Session:
+    def _find_key(self, signature: Signature | QuerySignature, family: Family) -> UserKey | Session:
         """The key that the call names, if it may be used: known, active, with its own token, not over."""
         entry = self._keyring.find(signature.access_key_id)
         match entry:
@@ -161,7 +188,9 @@ class Authenticator:
                 return entry
         raise refuse(Refusal.UNKNOWN_KEY, family)
 
-    async def _principal(self, entry: UserKey | Session, signature: Signature, family: Family) -> Principal:
+    async def _principal(
+        self, entry: UserKey | Session, signature: Signature | QuerySignature, family: Family
+    ) -> Principal:
         """The user or role of the key, as IAM has it now. One made anew under an old name is another one."""
         account = await self._directory.account()
         if isinstance(entry, Session):

@@ -91,12 +91,10 @@ def _string_like(actual: str, value: Text, keys: Keys) -> bool:
 
 def _arn_like(actual: str, value: Text, keys: Keys) -> bool:
     """Each of the six parts of an ARN is matched on its own: no wildcard reaches over a colon before the last."""
-    patterns, parts = value.source.split(":", 5), actual.split(":", 5)
-    if len(patterns) != 6 or "${" in value.source:
-        return value.matches(actual, keys)
-    return len(parts) == 6 and all(
-        Text(pattern, variables=False).matches(part, keys) for pattern, part in zip(patterns, parts, strict=True)
-    )
+    patterns, parts = value.arn_parts(), actual.split(":", 5)
+    if len(patterns) != 6:
+        return value.source == "*"
+    return len(parts) == 6 and all(pattern.matches(part, keys) for pattern, part in zip(patterns, parts, strict=True))
 
 
 def _boolean(actual: str, value: Text, keys: Keys) -> bool:

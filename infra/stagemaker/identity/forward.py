@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from urllib.parse import quote
 
+from stagemaker.identity import sigv2
 from stagemaker.identity.actions import Call
 from stagemaker.identity.authenticator import Authenticated
 from stagemaker.identity.principal import PrincipalKind
@@ -25,7 +26,7 @@ def forward(request: Request, authenticated: Authenticated, call: Call) -> Reque
     headers = {name: value for name, value in request.headers.items() if name not in _CREDENTIAL_HEADERS}
     query = request.query
     if authenticated.presigned:
-        query = "&".join(part for part in query.split("&") if not part.startswith("X-Amz-"))
+        query = "&".join(part for part in query.split("&") if not _is_credential(part))
     request = replace(request, headers=headers, query=query)
     if call.virtual_host:
         return _path_style(request, authenticated.region, call.bucket)
@@ -34,6 +35,11 @@ def forward(request: Request, authenticated: Authenticated, call: Call) -> Reque
     if names_nobody and user.kind is PrincipalKind.USER:
         return _add_field(request, "UserName", user.name)
     return request
+
+
+def _is_credential(part: str) -> bool:
+    name = part.partition("=")[0]
+    return name.startswith("X-Amz-") or name in sigv2.PARAMETERS or name == "x-amz-security-token"
 
 
 def _path_style(request: Request, region: str, bucket: str) -> Request:

@@ -13,6 +13,7 @@ Keys = Mapping[str, tuple[str, ...]]
 """The context of a call: names in lower case, each with one or more values."""
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
+_COLON = re.compile(r":(?![^{}]*\})")
 _DEFAULT = re.compile(r"^\s*([^,]+?)\s*,\s*'([^']*)'\s*$")
 
 
@@ -40,6 +41,10 @@ class Text:
         expanded = self._substitute(keys, _shielded)
         return expanded is not None and glob(expanded).match(value) is not None
 
+    def arn_parts(self) -> tuple[Text, ...]:
+        """The parts between the first five colons, those inside variables not counted."""
+        return tuple(_part(source, self._variables) for source in _COLON.split(self.source, maxsplit=5))
+
     def _substitute(self, keys: Keys, literal: Callable[[str], str]) -> str | None:
         parts: list[str] = []
         position = 0
@@ -52,6 +57,11 @@ class Text:
             parts.append(literal(value))
         parts.append(self.source[position:])
         return "".join(parts)
+
+
+@lru_cache(maxsize=4096)
+def _part(source: str, variables: bool) -> Text:
+    return Text(source, variables=variables)
 
 
 def _value_of(name: str, keys: Keys) -> str | None:

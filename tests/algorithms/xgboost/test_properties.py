@@ -18,28 +18,35 @@ OptMl = Any  # the helper of conftest.py
 ODD = ["", "nan", "inf", "-inf", "-1", "0", "1", "2", "0.5", "1e30", "1e-30", "99999999999", "true", "[]", "()", "x,y"]
 
 
-def texts(name: str) -> st.SearchStrategy[str]:
-    """Strings for one hyperparameter: mostly sensible, sometimes odd."""
+def sensible(name: str) -> st.SearchStrategy[str]:
+    """Strings that are in the range of one hyperparameter, or close to it."""
     row = next(row for row in TABLE if row.name == name)
-    odd = st.sampled_from(ODD)
     if isinstance(row.range, Choice):
         choices = st.sampled_from([str(value) for value in row.range.values])
         if row.kind is Kind.COMMA_SEPARATED_LIST:
-            return st.lists(choices, min_size=1, max_size=3).map(",".join) | odd
+            return st.lists(choices, min_size=1, max_size=3).map(",".join)
         if row.kind is Kind.TUPLE:
-            return st.lists(st.sampled_from([-1, 0, 1]), max_size=5).map(tuple).map(str) | odd
-        return choices | odd
+            return st.lists(st.sampled_from([-1, 0, 1]), max_size=4).map(tuple).map(str)
+        return choices
     if row.kind is Kind.NESTED_LIST:
-        return st.lists(st.lists(st.integers(0, 5), max_size=3), max_size=3).map(str) | odd
-    if row.kind is Kind.INTEGER:
-        return st.integers(-1, 6).map(str) | odd
-    return st.sampled_from(["0", "0.1", "0.5", "0.9", "1", "1.5", "3"]) | odd
+        return st.lists(st.lists(st.integers(1, 3), max_size=3), max_size=3).map(str)
+    numbers = ["1", "2", "3", "5"] if row.kind is Kind.INTEGER else ["0.1", "0.5", "0.9", "1", "1.5"]
+    return st.sampled_from([number for number in numbers if float(number) in row.range])
 
 
-NAMES = [row.name for row in TABLE if row.name != "num_round"]
-HYPERPARAMETERS = st.lists(
-    st.sampled_from([*NAMES, *["objective"] * 8, *["eval_metric"] * 4, *["num_class"] * 4]), max_size=7, unique=True
-).flatmap(lambda names: st.fixed_dictionaries({name: texts(name) for name in names}))
+def texts(name: str) -> st.SearchStrategy[str]:
+    """Mostly sensible strings, one in thirty odd."""
+    return st.integers(0, 29).flatmap(lambda luck: st.sampled_from(ODD) if luck == 0 else sensible(name))
+
+
+NAMES = [row.name for row in TABLE if row.name not in {"num_round", "silent", "objective", "num_class"}]
+OPTIONS = st.lists(st.sampled_from(NAMES), max_size=6, unique=True).flatmap(
+    lambda names: st.fixed_dictionaries({name: texts(name) for name in names})
+)
+TASKS = texts("objective").map(
+    lambda objective: {"objective": objective, **({"num_class": "4"} if objective.startswith("multi:") else {})}
+)
+HYPERPARAMETERS = st.builds(lambda task, options: {**task, **options}, TASKS | st.just({}), OPTIONS)
 
 
 @pytest.mark.parametrize("rows", ["binary", "counts"])
@@ -51,7 +58,7 @@ def test_a_job_trains_or_is_refused_for_a_stated_reason(new_job: Callable[[], Op
     trained: list[bool] = []
 
     @settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-    @given(hyperparameters=HYPERPARAMETERS, num_round=st.sampled_from(["1", "2", "3", "3", "0", "many"]))
+    @given(hyperparameters=HYPERPARAMETERS, num_round=st.sampled_from(["1", "2", "3"]))
     def check(hyperparameters: dict[str, str], num_round: str) -> None:
         for file in opt_ml.layout.model.iterdir():
             file.unlink()
@@ -67,8 +74,7 @@ def test_a_job_trains_or_is_refused_for_a_stated_reason(new_job: Callable[[], Op
             assert models == []
 
     check()
-    assert any(trained)
-    assert not all(trained)
+    assert 0.2 < sum(trained) / len(trained) < 0.9
 
 
 def test_aliases_do_not_hide_names() -> None:

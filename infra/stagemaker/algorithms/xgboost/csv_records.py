@@ -28,7 +28,9 @@ def read_csv(files: Iterable[Path], delimiter: str, *, weighted: bool) -> Record
     width = 0
     for file in files:
         try:
-            table = _read_file(file, delimiter)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=".*input contained no data", category=UserWarning)
+                table = _read_file(file, delimiter)
         except UnicodeDecodeError as error:
             raise ValueError(f"file '{file.name}' is not text in UTF-8: {error}") from error
         width = width or table.shape[1]
@@ -39,14 +41,13 @@ def read_csv(files: Iterable[Path], delimiter: str, *, weighted: bool) -> Record
 
 
 def parse_table(lines: Iterable[str], delimiter: str) -> Floats:
-    """Lines of numbers as an array of shape (lines, columns), blank cells as NaN, empty lines skipped.
+    """Lines of numbers as an array of shape (lines, columns); empty lines are skipped.
 
-    Raises ValueError for anything else. numpy's reader rounds correctly, unlike the library's own
-    CSV parser, which is off by one unit in the last place for about one number in a hundred.
+    Raises ValueError for anything else, blank cells too; warns when there is no line. numpy's reader
+    rounds correctly, unlike the library's own CSV parser, which is off by one unit in the last place
+    for about one number in a hundred.
     """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*input contained no data", category=UserWarning)
-        table: Floats = np.loadtxt(lines, delimiter=delimiter, dtype=np.float32, comments=None, ndmin=2)
+    table: Floats = np.loadtxt(lines, delimiter=delimiter, dtype=np.float32, comments=None, ndmin=2)
     return table
 
 

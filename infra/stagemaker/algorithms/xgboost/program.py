@@ -26,6 +26,10 @@ def main(arguments: Sequence[str]) -> int:
     _log_to_stderr()
     if list(arguments) == ["train"]:
         return train(Layout.from_environment(), os.environ, handle_signals=True)
+    if list(arguments) == ["serve"]:
+        from stagemaker.algorithms.xgboost.server import serve
+
+        return serve(Layout.from_environment(), os.environ)
     sys.stderr.write("usage: python -m stagemaker.algorithms.xgboost train|serve\n")
     return 2
 
@@ -71,7 +75,7 @@ def _keep_model_on_sigterm(job: TrainingJob) -> None:
     """
 
     def stop(_: int, __: FrameType | None) -> None:
-        for file in job.model.iterdir():
+        for file in job.model.glob("*"):
             if not file.name.startswith("xgboost-model"):
                 file.unlink(missing_ok=True)
         # No clean-up by the interpreter: the library's threads may be in the middle of things.

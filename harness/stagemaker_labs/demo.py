@@ -1,0 +1,54 @@
+"""`make demo`: a lab's reference, run and judged on a stage that is gone afterwards.
+
+Nothing of the learner's is touched: state, work folder and port are the demo's own.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from stagemaker_labs import course, render, stage
+from stagemaker_labs.problem import Problem
+from stagemaker_labs.verdict import COULD_NOT_CHECK_EXIT
+from stagemaker_labs.workspace import WORK_VARIABLE
+
+STATE_VARIABLE = "STAGEMAKER_STATE"
+
+
+def main(words: Sequence[str]) -> int:
+    """Run the lab named by the first word; pytest's exit code."""
+    try:
+        lab = course.resolve(words[0])
+        stage.require()
+    except Problem as problem:
+        render.show_problem(problem)
+        return COULD_NOT_CHECK_EXIT
+    with tempfile.TemporaryDirectory(prefix="stagemaker-demo-") as folder:
+        work = Path(folder) / "work"
+        work.mkdir()
+        shutil.copyfile(lab.solution, work / "lab.py")
+        environment = {**os.environ, STATE_VARIABLE: str(Path(folder) / "state"), WORK_VARIABLE: str(work)}
+        _say("starting a stage of its own ...")
+        up = subprocess.run([*stage.command(), "up", "--port", "0"], env=environment, stdout=subprocess.DEVNULL)
+        if up.returncode != 0:
+            return COULD_NOT_CHECK_EXIT
+        try:
+            _say(f"running the reference of lab {lab.number} and judging what it made in the account ...")
+            command = [sys.executable, "-m", "pytest", str(lab.folder), "-p", "no:cacheprovider"]
+            return subprocess.run(command, env=environment, check=False).returncode
+        finally:
+            subprocess.run([*stage.command(), "down"], env=environment, stdout=subprocess.DEVNULL, check=False)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - the demo's own words
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,135 @@
+"""One invocation: from body and headers to status and answer, in AWS's order of checks."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from stagemaker.algorithms.xgboost import payload, selectable
+from stagemaker.algorithms.xgboost.library_errors import without_stack
+from stagemaker.algorithms.xgboost.predictor import Predictor
+from stagemaker.algorithms.xgboost.recordio import write_recordio
+from stagemaker.algorithms.xgboost.version import Version
+
+LOG = logging.getLogger(__name__)
+
+BATCH_VARIABLE = "SAGEMAKER_BATCH"
+DEFAULT_ACCEPT_VARIABLE = "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"
+
+_CSV = "text/csv"
+_JSON = "application/json"
+_JSONLINES = "application/jsonlines"
+_RECORDIO = "application/x-recordio-protobuf"
+_ACCEPTED = [_JSON, _JSONLINES, _RECORDIO, _CSV]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes back: `content_type` is None when there is no body."""
+
+    status: HTTPStatus
+    body: bytes = b""
+    content_type: str | None = None
+
+
+class Inference:
+    """The handler of `/invocations`. Safe to call from several threads at once."""
+
+    def __init__(self, predictor: Predictor, version: Version, environment: Mapping[str, str]) -> None:
+        self._predictor = predictor
+        self._version = version
+        self._is_batch = bool(environment.get(BATCH_VARIABLE))
+        self._default_accept = environment.get(DEFAULT_ACCEPT_VARIABLE) or _CSV
+        selected = environment.get(selectable.VARIABLE) if version.selects_inference_output else None
+        self._keys = None if selected is None else selectable.selected_keys(selected)
+
+    def invoke(self, body: bytes, content_type: str | None, accept: str | None) -> Answer:
+        """Answer one request. Whatever goes wrong becomes a status with a text; nothing is raised."""
+        if not body:
+            return Answer(HTTPStatus.NO_CONTENT)
+        try:
+            trained_columns = self._trained_columns()
+            features, parsed_type = payload.parse(body, content_type, trained_columns)
+        except Exception as error:
+            return _failure(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, str(error))
+        try:
+            models = self._predictor.models()
+        except Exception as error:
+            return _failure(HTTPStatus.INTERNAL_SERVER_ERROR, f"Unable to load model: {error}")
+        try:
+            predictions = self._predictor.predict(features, parsed_type)
+        except Exception as error:
+            return _failure(HTTPStatus.BAD_REQUEST, f"Unable to evaluate payload provided: {without_stack(error)}")
+        try:
+            form = self._form(accept)
+        except ValueError as error:
+            return _failure(HTTPStatus.NOT_ACCEPTABLE, str(error))
+        try:
+            if self._keys is not None:
+                chosen = selectable.select(predictions, self._keys, models[0].objective, models[0].num_class)
+                return _success(self._selected(chosen, self._keys, form), form)
+            return _success(self._plain(predictions, form), form)
+        except Exception as error:
+            return _failure(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
+
+    def _trained_columns(self) -> int:
+        """How many features the model has; a model that cannot be loaded is reported after the parsing."""
+        try:
+            return int(self._predictor.models()[0].booster.num_features())
+        except RuntimeError:
+            return 0
+
+    def _form(self, accept: str | None) -> str:
+        """The MIME type of the answer. Raises ValueError for one that is not served."""
+        wanted = (accept or "").split(";", 1)[0].strip()
+        if wanted in {"", "*/*"}:
+            return self._default_accept
+        if wanted.lower() not in _ACCEPTED:
+            raise ValueError(f"Accept type {wanted} is not supported. Please use supported accept types: {_ACCEPTED}.")
+        return wanted.lower()
+
+    def _plain(self, predictions: Any, form: str) -> bytes:
+        """The predictions as such. A batch transform gets lines, whatever it accepts."""
+        values = predictions.tolist()
+        if self._is_batch:
+            return _lines(map(str, values))
+        if form == _CSV:
+            if self._version.joins_csv_response:
+                return ",".join(map(str, values)).encode()
+            return _lines(",".join(map(str, value)) if isinstance(value, list) else str(value) for value in values)
+        return _encoded([{"score": value} for value in values], form)
+
+    def _selected(self, chosen: Sequence[Mapping[str, Any]], keys: Sequence[str], form: str) -> bytes:
+        if form != _CSV:
+            return _encoded(chosen, form)
+        text = selectable.to_csv(chosen, keys)
+        return (text + "\n" if self._is_batch else text).encode()
+
+
+def _encoded(records: Sequence[Mapping[str, Any]], form: str) -> bytes:
+    if form == _JSON:
+        return json.dumps({"predictions": records}).encode()
+    if form == _JSONLINES:
+        return _lines(map(json.dumps, records))
+    if form == _RECORDIO:
+        return write_recordio(
+            {key: value if isinstance(value, list) else [value] for key, value in record.items()} for record in records
+        )
+    raise RuntimeError(f"Cannot encode selected predictions into accept type '{form}'.")
+
+
+def _lines(texts: Any) -> bytes:
+    return "".join(f"{text}\n" for text in texts).encode()
+
+
+def _success(body: bytes, form: str) -> Answer:
+    return Answer(HTTPStatus.OK, body, f"{form}; charset=utf-8" if form.startswith("text/") else form)
+
+
+def _failure(status: HTTPStatus, text: str) -> Answer:
+    LOG.exception("%d %s", status, text)
+    return Answer(status, text.encode(), "text/html; charset=utf-8")
