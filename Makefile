@@ -57,7 +57,17 @@ unit: $(VENV)/.dev
 
 test-labs: $(VENV)/.dev
 	@echo "Proving every lab: starter, reference, wrong works ..."
-	@$(BIN)/pytest -q -n $(WORKERS) tests_labs
+	@$(BIN)/pytest -q -n $(WORKERS) tests/labs
+
+benchmarks: $(VENV)/.dev
+	@$(BIN)/python benchmarks
+
+picture: $(VENV)/.stage
+	@mkdir -p .build
+	@$(BIN)/python -m stagemaker_labs.demo 03 --file labs/03-builtin-xgboost/author/wrong/label_last.py \
+	  --verdict-json $(CURDIR)/.build/verdict.json || test $$? -eq 1
+	@$(BIN)/python -m stagemaker_labs.render --svg docs/verdict.svg .build/verdict.json
+	@echo "drawn: docs/verdict.svg"
 
 constraints:
 	@uv pip compile --quiet --universal --python-version 3.11 --extra stage --extra labs --extra dev \

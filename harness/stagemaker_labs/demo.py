@@ -1,10 +1,12 @@
 """`make demo`: a lab's reference, run and judged on a stage that is gone afterwards.
 
-Nothing of the learner's is touched: state, work folder and port are the demo's own.
+`python -m stagemaker_labs.demo LAB [--file FILE] [pytest's options]`. Nothing of the learner's is touched: state,
+work folder and port are the demo's own.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -22,9 +24,13 @@ STATE_VARIABLE = "STAGEMAKER_STATE"
 
 
 def main(words: Sequence[str]) -> int:
-    """Run the lab named by the first word; pytest's exit code."""
+    """Run a lab, with its reference or another file as lab.py; pytest's exit code."""
+    parser = argparse.ArgumentParser(prog="python -m stagemaker_labs.demo", description=main.__doc__)
+    parser.add_argument("lab")
+    parser.add_argument("--file", type=Path, help="what to run instead of the reference")
+    told, options = parser.parse_known_args(words)
     try:
-        lab = course.resolve(words[0])
+        lab = course.resolve(told.lab)
         stage.require()
     except Problem as problem:
         render.show_problem(problem)
@@ -32,15 +38,17 @@ def main(words: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="stagemaker-demo-") as folder:
         work = Path(folder) / "work"
         work.mkdir()
-        shutil.copyfile(lab.solution, work / "lab.py")
+        file: Path = told.file or lab.solution
+        shutil.copyfile(file, work / "lab.py")
         environment = {**os.environ, STATE_VARIABLE: str(Path(folder) / "state"), WORK_VARIABLE: str(work)}
         _say("starting a stage of its own ...")
-        up = subprocess.run([*stage.command(), "up", "--port", "0"], env=environment, stdout=subprocess.DEVNULL)
-        if up.returncode != 0:
+        up = [*stage.command(), "up", "--port", "0"]
+        if subprocess.run(up, env=environment, stdout=subprocess.DEVNULL, check=False).returncode != 0:
             return COULD_NOT_CHECK_EXIT
         try:
-            _say(f"running the reference of lab {lab.number} and judging what it made in the account ...")
-            command = [sys.executable, "-m", "pytest", str(lab.folder), "-p", "no:cacheprovider"]
+            what = "the reference" if told.file is None else file.name
+            _say(f"running {what} of lab {lab.number} and judging what it made in the account ...")
+            command = [sys.executable, "-m", "pytest", str(lab.folder), "-p", "no:cacheprovider", *options]
             return subprocess.run(command, env=environment, check=False).returncode
         finally:
             subprocess.run([*stage.command(), "down"], env=environment, stdout=subprocess.DEVNULL, check=False)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import os
 import shlex
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -26,10 +27,8 @@ NEEDS = verdict.needs("")
 def enter(parser: pytest.Parser, manager: pytest.PytestPluginManager, config: pytest.Config) -> None:
     """Register the judge if a positional argument names a lab. Raises UsageError if it names one that is not there."""
     here = config.invocation_params.dir
-    given = parser.parse_known_args(list(config.invocation_params.args)).file_or_dir
-    words = [word for word in given if plugin.names_a_lab(word, here)]
-    if not given:
-        words = ["."]
+    given = positional_arguments(parser, config.invocation_params.args)
+    words = [word for word in given if plugin.names_a_lab(word, here)] if given else ["."]
     labs: dict[str, Lab] = {}
     for word in words:
         path = word.partition("::")[0]
@@ -43,20 +42,37 @@ def enter(parser: pytest.Parser, manager: pytest.PytestPluginManager, config: py
         # Imported here: it imports this module.
         from stagemaker_labs import fixtures
 
-        add_options(parser)
+        group = parser.getgroup("labs", "labs of Stagemaker")
+        for name, settings in OPTIONS.items():
+            group.addoption(name, **settings)
         manager.register(Judge(labs), Judge.NAME)
         manager.register(fixtures, fixtures.__name__)
 
 
-def add_options(parser: pytest.Parser) -> None:
-    """The options of a lab's run."""
-    group = parser.getgroup("labs", "labs of Stagemaker")
-    group.addoption("--target", default="local", metavar="TARGET", help="where the account is: local (default)")
-    group.addoption("--rerun", action="store_true", help="run work/lab.py even if nothing has changed")
-    group.addoption(
-        "--no-run", action="store_true", dest="no_run", help="check the account without running work/lab.py"
-    )
-    group.addoption("--verdict-json", type=Path, metavar="FILE", help="write the verdict there as JSON")
+OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "--target": {"default": "local", "metavar": "TARGET", "help": "where the account is: local (default)"},
+    "--rerun": {"action": "store_true", "help": "run work/lab.py even if nothing has changed"},
+    "--no-run": {"action": "store_true", "help": "check the account without running work/lab.py"},
+    "--verdict-json": {"type": Path, "metavar": "FILE", "help": "write the verdict there as JSON"},
+}
+"""The options of a lab's run, as `argparse` takes them."""
+
+
+def positional_arguments(parser: pytest.Parser, words: Sequence[str]) -> list[str]:
+    """The words that are neither options nor their values.
+
+    Our own options are taken out first: pytest is told of them only in a lab's run, since another plugin may have a
+    `--target` of its own.
+    """
+    ours = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    for name, settings in OPTIONS.items():
+        ours.add_argument(name, **settings)
+    try:
+        _, rest = ours.parse_known_args(words)
+    except argparse.ArgumentError:
+        # An option without its value: pytest says so in a moment.
+        rest = list(words)
+    return list(parser.parse_known_args(rest).file_or_dir)
 
 
 class ChecksModule(pytest.Module):

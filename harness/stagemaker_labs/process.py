@@ -10,7 +10,8 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -177,8 +178,8 @@ def _end_late(leader: subprocess.Popen[bytes]) -> None:
             time.sleep(POLL)
 
 
-def _end_the_rest(leader: subprocess.Popen[bytes], mark: Set[str]) -> int | None:
-    """End the leader's session and every process whose variables hold all of `mark`; how many there were beside the leader.
+def _end_the_rest(leader: subprocess.Popen[bytes], mark: AbstractSet[str]) -> int | None:
+    """End the leader's session and every process whose variables hold all of `mark`; how many others there were.
 
     Those that are about to end by themselves, as helpers of `multiprocessing` are, get a moment and do not count.
     """
@@ -196,7 +197,7 @@ def _end_the_rest(leader: subprocess.Popen[bytes], mark: Set[str]) -> int | None
     return len(others) if known else None
 
 
-def _marked(mark: Set[str]) -> Iterator[int]:
+def _marked(mark: AbstractSet[str]) -> Iterator[int]:
     """The live processes that were started with all of `mark` among their variables."""
     wanted = {assignment.encode() for assignment in mark}
     for folder in Path("/proc").iterdir():

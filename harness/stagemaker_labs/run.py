@@ -119,11 +119,12 @@ def _syntax_card(kind: str, syntax: Mapping[str, Any]) -> Card:
     if source:
         marker = [" " * (column - 1) + "^"] if 0 < column <= len(source) + 1 else []
         detail = (clean(source), *marker)
+    line = f", line {syntax['line']}" if syntax["line"] else ""
     return Card(
-        looked_at=f"work/{syntax['file']}, line {syntax['line']}",
+        looked_at=f"work/{syntax['file'] or 'lab.py'}{line}",
         found=one_line(f"{kind}: {syntax['message']}"),
         expected="a file that Python can read; nothing of it was run",
-        next=f"mend line {syntax['line']}",
+        next=f"mend line {syntax['line']}" if line else "mend it",
         detail=detail,
     )
 
@@ -204,7 +205,9 @@ def _ended_card(ended: Ended) -> Card:
         looked_at="work/lab.py",
         found=f"it was ended by {name}",
         expected="the file to run to its end",
-        likely="the machine ran out of memory" if -ended.code == signal.SIGKILL else "a library crashed",
+        likely="perhaps the machine ran out of memory"
+        if -ended.code == signal.SIGKILL
+        else "a library that it uses crashed",
         next="look at what it did last",
     )
 

@@ -1,4 +1,4 @@
-"""The stage's commands: serve, up, down, status, env."""
+"""The stage's commands: serve, up, down, status, env, run, shell."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from stagemaker.background import BackgroundError, down, up
-from stagemaker.environment import stage_environment
+from stagemaker.environment import inside_environment, proxy_environment, stage_environment
 from stagemaker.settings import DEFAULT_ACCOUNT, DEFAULT_PORT, AuthMode, Settings
 from stagemaker.state import StateError, StateFolder, default_state
 
 EXIT_FAILED = 1
 EXIT_NO_STAGE = 3
+EXIT_CANNOT_RUN = 127
+
+
+class NoStageError(Exception):
+    """A command needs a running stage, and none runs."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)
+    except NoStageError as error:
+        print(f"stagemaker: {error}", file=sys.stderr)
+        return EXIT_NO_STAGE
     except (StateError, BackgroundError) as error:
         print(f"stagemaker: {error}", file=sys.stderr)
         return EXIT_FAILED
@@ -54,8 +62,20 @@ def _parser() -> argparse.ArgumentParser:
     env = commands.add_parser("env", help="print the variables that lead AWS clients to the stage")
     _add_state(env)
     env.add_argument("--admin", action="store_true", help="the administrator's key instead of the learner's")
+    env.add_argument("--proxy", action="store_true", help="also what leads clients with hard-wired hosts to the stage")
     env.add_argument("--json", action="store_true", help="as JSON")
     env.set_defaults(command=_env)
+
+    run = commands.add_parser("run", help="run a command that sees the stage and nothing else of AWS: run -- CMD")
+    _add_state(run)
+    run.add_argument("--admin", action="store_true", help="with the administrator's key")
+    run.add_argument("words", nargs="+", metavar="CMD", help="the command and its arguments, after --")
+    run.set_defaults(command=_run)
+
+    shell = commands.add_parser("shell", help="open a shell that sees the stage and nothing else of AWS")
+    _add_state(shell)
+    shell.add_argument("--admin", action="store_true", help="with the administrator's key")
+    shell.set_defaults(command=_shell)
     return parser
 
 
@@ -137,13 +157,38 @@ def _status(options: argparse.Namespace) -> int:
 
 def _env(options: argparse.Namespace) -> int:
     folder = StateFolder(options.state.absolute())
-    running = folder.running()
-    if running is None:
-        print(f"stagemaker: no stage runs on {folder.root}. Start one with: stagemaker up", file=sys.stderr)
-        return EXIT_NO_STAGE
+    running = _running(folder)
     variables = stage_environment(folder, running["endpoint"], admin=options.admin)
+    if options.proxy:
+        variables |= proxy_environment(folder, running["proxy"])
     if options.json:
         print(json.dumps(variables))
     else:
-        print(os.linesep.join(f"export {name}={shlex.quote(value)}" for name, value in variables.items()))
+        print("\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items()))
     return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Replace this process by the command."""
+    folder = StateFolder(options.state.absolute())
+    environment = inside_environment(folder, _running(folder), os.environ, admin=options.admin)
+    try:
+        os.execvpe(options.words[0], options.words, environment)  # noqa: S606 - that is what it is for
+    except OSError as error:
+        print(f"stagemaker: cannot run {options.words[0]}: {error.strerror}", file=sys.stderr)
+        return EXIT_CANNOT_RUN
+
+
+def _shell(options: argparse.Namespace) -> int:
+    options.words = [os.environ.get("SHELL") or "/bin/sh"]
+    print("A shell on the stage: AWS clients reach it, and pip or git reach nothing. `exit` leaves it.")
+    sys.stdout.flush()
+    return _run(options)
+
+
+def _running(folder: StateFolder) -> dict[str, str]:
+    """The addresses of the stage on `folder`. Raises NoStageError."""
+    running = folder.running()
+    if running is None:
+        raise NoStageError(f"no stage runs on {folder.root}. Start one with: stagemaker up")
+    return running

@@ -11,6 +11,8 @@ import psutil
 import uvicorn
 
 from stagemaker.app import Stage
+from stagemaker.gateway.authority import Authority
+from stagemaker.gateway.proxy import Proxy
 from stagemaker.settings import Settings
 from stagemaker.state import StateError, StateFolder
 
@@ -25,9 +27,8 @@ def serve(settings: Settings) -> int:
     folder = StateFolder(settings.state)
     folder.prepare()
     folder.take()
-    listener = _listen(settings.port)
-    port = listener.getsockname()[1]
-    endpoint = f"http://{HOST}:{port}"
+    api, proxy = _listen_twice(settings.port)
+    endpoint = _address(api)
     stage = Stage(settings, folder, endpoint)
     config = uvicorn.Config(
         stage,
@@ -40,25 +41,44 @@ def serve(settings: Settings) -> int:
         # Waiters hold their connections for as long as a job runs; a stop does not wait for them.
         timeout_graceful_shutdown=2,
     )
-    server = _Server(config, folder, endpoint)
-    asyncio.run(server.serve(sockets=[listener]))
+    server = _Server(config, folder, stage, api, proxy)
+    asyncio.run(server.serve(sockets=[api]))
     folder.stage_file.unlink(missing_ok=True)
     return 0 if server.started else EXIT_FAILED
 
 
 class _Server(uvicorn.Server):
-    """Says where it is as soon as it accepts calls."""
+    """Serves the API and the proxy, and says where as soon as it accepts calls."""
 
-    def __init__(self, config: uvicorn.Config, folder: StateFolder, endpoint: str) -> None:
+    def __init__(
+        self, config: uvicorn.Config, folder: StateFolder, stage: Stage, api: socket.socket, proxy: socket.socket
+    ) -> None:
         super().__init__(config)
-        self.folder = folder
-        self.endpoint = endpoint
+        self._folder = folder
+        self._stage = stage
+        self._api = api
+        self._proxy = proxy
+        self._authority = Authority(folder.client)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if self.started:
-            self.folder.announce(self.endpoint)
-            print(f"Stage ready at {self.endpoint}, state in {self.folder.root}", flush=True)  # noqa: T201
+        if not self.started:
+            return
+        proxy = Proxy(self._stage, self._authority, self.server_state)
+        # Among uvicorn's own servers, so that it is closed with them.
+        self.servers.append(await asyncio.get_running_loop().create_server(proxy.connection, sock=self._proxy))
+        endpoint = _address(self._api)
+        self._folder.announce(endpoint, proxy=_address(self._proxy))
+        print(f"Stage ready at {endpoint}, state in {self._folder.root}", flush=True)  # noqa: T201
+
+
+def _address(listener: socket.socket) -> str:
+    return f"http://{HOST}:{listener.getsockname()[1]}"
+
+
+def _listen_twice(port: int) -> tuple[socket.socket, socket.socket]:
+    """The API's listener and the proxy's on the port above it; with port 0 both are free ones."""
+    return _listen(port), _listen(port + 1 if port else 0)
 
 
 def _listen(port: int) -> socket.socket:
@@ -72,7 +92,7 @@ def _listen(port: int) -> socket.socket:
         listener.close()
         raise StateError(
             f"cannot listen on {HOST}:{port}: {error.strerror}{_owner(port)}.\n"
-            f"End that program, or choose another port: --port {port + 1}"
+            f"End that program, or choose another port, for the API and one above it for the proxy: --port {port + 10}"
         ) from error
     return listener
 

@@ -42,7 +42,7 @@ class StateFolder:
 
     @property
     def stage_file(self) -> Path:
-        """The running stage's endpoint and pid. Jobs read it to find the stage again."""
+        """The running stage's addresses and pid. Jobs read it to find the stage again."""
         return self.root / "stage.json"
 
     @property
@@ -64,6 +64,11 @@ class StateFolder:
     def backing(self) -> Path:
         """The embedded backing's files."""
         return self.root / "backing"
+
+    @property
+    def client(self) -> Path:
+        """What clients are led to: an empty AWS configuration, and whom to trust behind the proxy."""
+        return self.root / "client"
 
     @property
     def jobs(self) -> Path:
@@ -106,12 +111,12 @@ class StateFolder:
             raise StateError(f"a stage already runs on {self.root}{where}. Two cannot share one folder.") from error
         return handle
 
-    def announce(self, endpoint: str) -> None:
-        """Write the running stage's address."""
-        _write_json(self.stage_file, {"endpoint": endpoint, "pid": os.getpid()})
+    def announce(self, endpoint: str, *, proxy: str) -> None:
+        """Write the running stage's addresses."""
+        _write_json(self.stage_file, {"endpoint": endpoint, "proxy": proxy, "pid": os.getpid()})
 
     def running(self) -> dict[str, Any] | None:
-        """The address and pid of the stage that runs on the folder, or None."""
+        """The addresses and pid of the stage that runs on the folder, or None."""
         with contextlib.suppress(OSError, ValueError):
             handle = os.open(self.lock, os.O_RDWR)
             try:

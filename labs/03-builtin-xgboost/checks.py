@@ -73,21 +73,24 @@ class Work:
         """The newest training job whose name begins with LAB_PREFIX or that reads the lab's bucket."""
         sagemaker = self.account.client("sagemaker")
 
-        def newest(**conditions: str) -> list[str]:
+        def newest(**conditions: str) -> list[dict[str, Any]]:
             answer = sagemaker.list_training_jobs(
                 SortBy="CreationTime", SortOrder="Descending", MaxResults=NEWEST, **conditions
             )
-            return [summary["TrainingJobName"] for summary in answer["TrainingJobSummaries"]]
+            return list(answer["TrainingJobSummaries"])
 
-        def describe(name: str) -> dict[str, Any]:
-            return dict(sagemaker.describe_training_job(TrainingJobName=name))
+        def describe(summary: Mapping[str, Any]) -> dict[str, Any]:
+            return dict(sagemaker.describe_training_job(TrainingJobName=summary["TrainingJobName"]))
 
         prefix = self.account.prefix
-        named = [describe(name) for name in newest(NameContains=prefix) if name.startswith(prefix)][:1]
-        others = (describe(name) for name in newest() if not name.startswith(prefix))
-        reading = next((job for job in others if self._reads_bucket(job)), None)
-        jobs = [*named, *([reading] if reading else [])]
-        return max(jobs, key=lambda job: job["CreationTime"], default=None)
+        named = next((job for job in newest(NameContains=prefix) if job["TrainingJobName"].startswith(prefix)), None)
+        for summary in newest():
+            if named and summary["CreationTime"] <= named["CreationTime"]:
+                break
+            job = describe(summary)
+            if self._reads_bucket(job):
+                return job
+        return describe(named) if named else None
 
     @property
     def name(self) -> str:
@@ -120,7 +123,7 @@ class Work:
     @cached_property
     def findings(self) -> dict[str, Any]:
         """The cards of `findings.py`, by finding."""
-        return self.account.isolated("findings.py", self.payload)
+        return self._told_by("findings.py", self.payload)
 
     @cached_property
     def artifact(self) -> str:
@@ -129,13 +132,17 @@ class Work:
 
     @cached_property
     def score(self) -> dict[str, Any]:
-        """The answer of `score.py`, reused for the same artifact, files, data and scripts."""
-        payload = {**self.payload, "artifact": str(self.download(self.artifact))}
-        paths = [payload["artifact"], payload["customers"], payload["heldback"]]
-        paths += [path for name in CHANNELS for path in payload[name].values()]
-        paths += [str(script) for script in sorted(Path(__file__).parent.glob("*.py"))]
-        key = json.dumps([hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths])
-        return self.account.isolated("score.py", payload, reuse_key=key)
+        """The answer of `score.py`."""
+        return self._told_by("score.py", {**self.payload, "artifact": str(self.download(self.artifact))})
+
+    def _told_by(self, script: str, payload: dict[str, Any]) -> dict[str, Any]:
+        """The script's answer; one of an earlier run serves again for the same bytes of all files and scripts."""
+        paths = [path for told in payload.values() for path in ([told] if isinstance(told, str) else told.values())]
+        scripts = sorted(Path(__file__).parent.glob("*.py"))
+        digests = [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in (*paths, *scripts)]
+        # The URIs stand in the answer, so they are part of what it depends on.
+        uris = [uri for name in CHANNELS for uri in payload[name]]
+        return self.account.isolated(script, payload, reuse_key=json.dumps([digests, uris]))
 
     def download(self, uri: str) -> Path:
         """The object at `uri` as a file."""

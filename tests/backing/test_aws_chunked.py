@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,9 +23,7 @@ def test_decodes_whatever_the_pieces(chunks: list[bytes], cuts: list[int]) -> No
     encoded = _encode(chunks, b"x-amz-checksum-crc32: AAAAAA==\r\n")
     edges = [0, *sorted(cut for cut in cuts if cut < len(encoded)), len(encoded)]
     decoder = Decoder()
-    decoded = b"".join(
-        data for start, end in zip(edges, edges[1:], strict=False) for data in decoder.feed(encoded[start:end])
-    )
+    decoded = b"".join(data for start, end in pairwise(edges) for data in decoder.feed(encoded[start:end]))
     assert decoded == b"".join(chunks)
     assert decoder.done
     assert decoder.trailers == {"x-amz-checksum-crc32": "AAAAAA=="}

@@ -4,8 +4,6 @@ import hashlib
 import io
 import random
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,8 +49,8 @@ def test_the_parts_are_the_object(s3: Any, stage: Any) -> None:
     upload, parts = _upload(s3, PARTS)
     files = {file.name for file in (stage.folder / "objects").iterdir()}
     done = _complete(s3, upload, parts)
-    digests = b"".join(hashlib.md5(part).digest() for part in PARTS)
-    assert done["ETag"] == f'"{hashlib.md5(digests).hexdigest()}-3"'
+    digests = b"".join(hashlib.md5(part, usedforsecurity=False).digest() for part in PARTS)
+    assert done["ETag"] == f'"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-3"'
     assert done["Location"] == f"https://127.0.0.1:{stage.port}/data/k"
     assert s3.get_object(Bucket="data", Key="k")["Body"].read() == CONTENT
     crossing = s3.get_object(Bucket="data", Key="k", Range=f"bytes={PART - 5}-{2 * PART + 4}")["Body"].read()
@@ -130,21 +128,6 @@ def test_abort_frees_the_parts(s3: Any, stage: Any) -> None:
     assert list((stage.folder / "objects").iterdir()) == []
     s3.create_bucket(Bucket="data")
     assert "Uploads" not in s3.list_multipart_uploads(Bucket="data")
-
-
-def test_parts_survive_a_restart(
-    serve: Callable[[Path], AbstractContextManager[Any]], tmp_path: Path, shared: Any
-) -> None:
-    """An upload in progress goes on after the stage was stopped and started."""
-    with serve(tmp_path / "backing") as first:
-        s3 = first.client("s3")
-        s3.create_bucket(Bucket="data")
-        upload, parts = _upload(s3, PARTS[:2])
-    with serve(tmp_path / "backing") as second:
-        s3 = second.client("s3")
-        etag = s3.upload_part(Bucket="data", Key="k", UploadId=upload, PartNumber=3, Body=PARTS[2])["ETag"]
-        _complete(s3, upload, [*parts, {"PartNumber": 3, "ETag": etag}])
-        assert s3.get_object(Bucket="data", Key="k")["Body"].read() == CONTENT
 
 
 def test_boto3_s_transfers(s3: Any) -> None:

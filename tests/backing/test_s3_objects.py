@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-PUBLIC = {
+PUBLIC: dict[str, Any] = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::data/*"}],
 }
@@ -109,6 +109,28 @@ def test_new_buckets_block_public_access(s3: Any) -> None:
     s3.put_bucket_policy(Bucket="data", Policy=json.dumps(PUBLIC))
 
 
+@pytest.mark.parametrize(
+    ("policy", "message"),
+    [
+        ("no JSON", "first byte must be"),
+        ('{"Statement": []}', "Statement is empty"),
+        ('{"Version": "2012"}', "valid version"),
+        ('{"Statements": []}', "Unknown field Statements"),
+        (json.dumps({"Statement": [{"Effect": "Deny"}]}), "Missing required field Principal"),
+        (json.dumps({"Statement": {**PUBLIC["Statement"][0], "Effect": "No"}}), "Invalid effect: No"),
+        (json.dumps({"Statement": {**PUBLIC["Statement"][0], "Action": "iam:GetUser"}}), "invalid action"),
+        (json.dumps({"Statement": {**PUBLIC["Statement"][0], "Resource": "arn:aws:s3:::other/*"}}), "invalid resource"),
+    ],
+)
+def test_a_policy_that_is_none_is_refused(s3: Any, policy: str, message: str) -> None:
+    """A bucket policy that S3 would not take is refused in its words, and changes nothing."""
+    with pytest.raises(ClientError, match=message) as error:
+        s3.put_bucket_policy(Bucket="data", Policy=policy)
+    assert _code(error) == "MalformedPolicy"
+    with pytest.raises(ClientError, match="NoSuchBucketPolicy"):
+        s3.get_bucket_policy(Bucket="data")
+
+
 @pytest.mark.parametrize("size", [1_000, 200_000], ids=["row", "file"])
 def test_versions_are_read_whole_and_in_ranges(s3: Any, size: int) -> None:
     """Each version keeps its bytes; a range of a version is that range, or 416 where there is none."""
@@ -166,14 +188,16 @@ def test_virtual_hosts(s3: Any, stage: Any) -> None:
             assert response.read() == b"there"
 
 
-def test_presigned_addresses(stage: Any, s3: Any) -> None:
+@pytest.mark.parametrize("version", ["s3", "s3v4"])
+def test_presigned_addresses(stage: Any, s3: Any, version: str) -> None:
     """A presigned URL works with keys that ministack does not know; its checks were the gateway's."""
-    url = s3.generate_presigned_url("put_object", Params={"Bucket": "data", "Key": "k", "Metadata": {"a": "b"}})
+    signer = stage.client("s3", signature_version=version)
+    url = signer.generate_presigned_url("put_object", Params={"Bucket": "data", "Key": "k", "Metadata": {"a": "b"}})
     request = urllib.request.Request(url, data=b"signed", method="PUT", headers={"x-amz-meta-a": "b"})
     urllib.request.urlopen(request, timeout=5).close()
     got = s3.get_object(Bucket="data", Key="k")
     assert (got["Body"].read(), got["Metadata"]) == (b"signed", {"a": "b"})
-    override = s3.generate_presigned_url(
+    override = signer.generate_presigned_url(
         "get_object", Params={"Bucket": "data", "Key": "k", "ResponseContentType": "text/csv"}
     )
     with urllib.request.urlopen(override, timeout=5) as response:

@@ -341,7 +341,7 @@ def test_the_helpers_answer_as_programs(tmp_path: Path, good: Any, model: xgboos
     told["artifact"] = str(archive(tmp_path, {"xgboost-model": bytes(model.save_raw("ubj"))}))
     answer = helper("score.py", told)
     validation = xgboost.DMatrix(good[1].iloc[:, 1:].to_numpy(), good[1]["churn"])
-    told_by_library = float(str(model.eval(validation)).rpartition(":")[2])
+    told_by_library = float(str(model.eval_set([(validation, "it")])).rpartition(":")[2])
     assert answer["validation_auc"] == pytest.approx(told_by_library, abs=1e-6)
     assert 0.88 < answer["auc"] < 0.95
     assert answer["features"] == answer["width"] == 71
@@ -356,12 +356,12 @@ def test_artifacts_that_hold_no_such_model(tmp_path: Path, good: Any, model: xgb
     # Unpickling this would make a file.
     pickle = f"cos\nsystem\n(S'touch {tmp_path}/opened'\ntR.".encode()
     narrow = xgboost.train({}, xgboost.DMatrix(good[0].iloc[:, 2:].to_numpy(), good[0]["churn"]), 1)
-    for problem, artifact in (
-        ("not_tar", lambda: plain),
-        ("no_model", lambda: archive(tmp_path, {"model/xgboost-model": b""})),
-        ("unreadable", lambda: archive(tmp_path, {"xgboost-model": pickle})),
-        ("width", lambda: archive(tmp_path, {"./xgboost-model": bytes(narrow.save_raw("ubj"))})),
-    ):
-        answer = score.score({**told, "artifact": str(artifact())})
-        assert answer["problem"] == problem
+    members: dict[str, dict[str, bytes]] = {
+        "no_model": {"model/xgboost-model": b""},
+        "unreadable": {"xgboost-model": pickle},
+        "width": {"./xgboost-model": bytes(narrow.save_raw("ubj"))},
+    }
+    assert score.score({**told, "artifact": str(plain)})["problem"] == "not_tar"
+    for problem, inside in members.items():
+        assert score.score({**told, "artifact": str(archive(tmp_path, inside))})["problem"] == problem
     assert not (tmp_path / "opened").exists()

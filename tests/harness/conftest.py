@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
 import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,6 +36,7 @@ class Learner:
 
     course: Path
     state: Path
+    zygote: subprocess.Popen[str]
     variables: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -50,7 +52,7 @@ class Learner:
     def environment(self) -> dict[str, str]:
         """The shell's variables."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(UNTOLD)}
-        stage = f"{sys.executable} {HERE / 'fake_stage.py'}"
+        stage = f"{sys.executable} -I -S {HERE / 'fake_stage.py'}"
         return {
             **kept,
             "LC_ALL": "C.UTF-8",
@@ -64,9 +66,14 @@ class Learner:
             **self.variables,
         }
 
-    def types(self, *words: str, here: str = ".", limit: float = 60) -> Typed:
-        """Run `pytest ...` or `stagemaker ...` in the folder `here` of the course."""
+    def types(self, *words: str, here: str = ".", fresh: bool = False) -> Typed:
+        """Run `pytest ...` or `stagemaker ...` in the folder `here` of the course.
+
+        `fresh`: in a new interpreter, where what is loaded, or which variables Python itself reads, matters.
+        """
         module = {"pytest": "pytest", "stagemaker": "stagemaker_labs.cli"}[words[0]]
+        if not fresh:
+            return self._forked(module, words[1:], self.course / here)
         done = subprocess.run(
             [sys.executable, "-m", module, *words[1:]],
             cwd=self.course / here,
@@ -76,10 +83,19 @@ class Learner:
             stderr=subprocess.STDOUT,
             text=True,
             encoding="utf-8",
-            timeout=limit,
+            timeout=60,
             check=False,
         )
         return Typed(done.returncode, done.stdout)
+
+    def _forked(self, module: str, words: Sequence[str], folder: Path) -> Typed:
+        assert self.zygote.stdin
+        assert self.zygote.stdout
+        out = self.state / "out"
+        told = {"module": module, "words": words, "folder": str(folder), "variables": self.environment()}
+        self.zygote.stdin.write(json.dumps({**told, "out": str(out)}) + "\n")
+        self.zygote.stdin.flush()
+        return Typed(int(self.zygote.stdout.readline()), out.read_text(encoding="utf-8"))
 
     def writes(self, source: str) -> None:
         """Put `source` into work/lab.py of lab 01."""
@@ -112,15 +128,25 @@ def course(tmp_path: Path) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def zygote() -> Iterator[subprocess.Popen[str]]:
+    """The interpreter that commands are forked from."""
+    process = subprocess.Popen(
+        [sys.executable, str(HERE / "zygote.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    yield process
+    process.communicate(timeout=10)
+
+
 @pytest.fixture
-def learner(course: Path, tmp_path: Path, address: str) -> Learner:
+def learner(course: Path, tmp_path: Path, address: str, zygote: subprocess.Popen[str]) -> Learner:
     """A learner whose stage runs."""
     state = tmp_path / "state"
     (state / "account").mkdir(parents=True)
     (state / "id").write_text("first")
     for name in ("address", "running"):
         (state / name).write_text(address)
-    return Learner(course, state)
+    return Learner(course, state, zygote)
 
 
 Same = Callable[[str, str], None]

@@ -131,24 +131,8 @@ def _is_gone(pid: str) -> bool:
         return True
 
 
-@pytest.mark.parametrize(
-    ("name", "source"),
-    [
-        ("exits", "import sys\nsys.exit(4)\n"),
-        ("is-killed", "import os\nos.kill(os.getpid(), 9)\n"),
-        ("asks-for-a-package", "import nothere\n"),
-    ],
-)
-def test_a_file_that_stops_otherwise(learner: Any, same_as_kept: Any, name: str, source: str) -> None:
-    """An exit code, a signal and a missing package each have a card of their own."""
-    learner.writes(source)
-    seen = learner.types("pytest", "labs/01")
-    assert seen.code == 1
-    same_as_kept(name, seen.out)
-
-
 def test_a_lab_that_does_not_exist(learner: Any, same_as_kept: Any) -> None:
-    """pytest's own code for wrong usage, with the nearest name, and the same words from the command."""
+    """The exit code of wrong usage and a card with the nearest name; the command says the same."""
     seen = learner.types("pytest", "labs/tyo")
     assert seen.code == pytest.ExitCode.USAGE_ERROR
     assert "stagemaker_labs" not in seen.out
@@ -156,17 +140,13 @@ def test_a_lab_that_does_not_exist(learner: Any, same_as_kept: Any) -> None:
     assert learner.types("stagemaker", "hint", "99").code == 6
 
 
-@pytest.mark.parametrize(
-    ("toml", "words"),
-    [("title = ", "Invalid value"), ('title = "x"\n', "no `minutes`"), ("tilte = 1\n", "no `title`")],
-)
-def test_a_lab_toml_that_cannot_be_used(learner: Any, toml: str, words: str) -> None:
+def test_a_lab_toml_that_cannot_be_used(learner: Any) -> None:
     """The author reads which file and what is wrong with it."""
-    (learner.course / "labs" / "01-toy" / "lab.toml").write_text(toml)
+    (learner.course / "labs" / "01-toy" / "lab.toml").write_text("title = ")
     seen = learner.types("pytest", "labs/01")
     assert seen.code == pytest.ExitCode.USAGE_ERROR
     assert "lab.toml" in seen.out
-    assert words in seen.out
+    assert "Invalid value" in seen.out
 
 
 def test_no_stage_and_the_port_taken(learner: Any, same_as_kept: Any) -> None:
@@ -197,9 +177,7 @@ def test_a_stage_that_left_its_address_behind(learner: Any) -> None:
 def mortal(learner: Any) -> Iterator[subprocess.Popen[str]]:
     """A process that listens where the stage is said to be, and can be killed."""
     program = "import socket, time; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True)"
-    process = subprocess.Popen(
-        [sys.executable, "-c", f"{program}; time.sleep(60)"], stdout=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([sys.executable, "-c", f"{program}; time.sleep(60)"], stdout=subprocess.PIPE, text=True)
     assert process.stdout
     with process.stdout:
         (learner.state / "running").write_text(f"http://127.0.0.1:{process.stdout.readline().strip()}")

@@ -125,6 +125,15 @@ def test_what_a_group_cannot_be(member: str, value: Any, logs: Any) -> None:
     assert logs.describe_log_groups()["logGroups"] == []
 
 
+def test_names_that_are_awss_own(logs: Any) -> None:
+    """`aws/...` is refused in AWS's words; `/aws/...` is anyone's."""
+    assert refusal(logs.create_log_group, logGroupName="aws/cwagent") == (
+        "InvalidParameterException",
+        "Log groups starting with AWS/ are reserved for AWS.",
+    )
+    logs.create_log_group(logGroupName="/aws/cwagent")
+
+
 def test_retention_is_one_of_awss_numbers(logs: Any) -> None:
     """Set, shown, refused for other numbers, taken away."""
     logs.create_log_group(logGroupName="g")

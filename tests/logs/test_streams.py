@@ -53,6 +53,7 @@ def test_a_stream_name_is_validated(logs: Any) -> None:
     logs.create_log_group(logGroupName=GROUP)
     with pytest.raises(ClientError) as caught:
         logs.create_log_stream(logGroupName=GROUP, logStreamName="a:b")
+    assert caught.value.response["Error"]["Code"] == "InvalidParameterException"
     assert caught.value.response["Error"]["Message"] == (
         "1 validation error detected: Value 'a:b' at 'logStreamName' failed to satisfy constraint: "
         "Member must satisfy regular expression pattern: [^:*]*"

@@ -13,7 +13,7 @@ from stagemaker.wire import api as api_module
 from stagemaker.wire.api import Api, Held
 from stagemaker.wire.cbor import CborCodec
 from stagemaker.wire.codec import JsonCodec
-from stagemaker.wire.errors import AwsError, NotHonouredError, UnsupportedError, ValidationError
+from stagemaker.wire.errors import AwsError, NotHonouredError, UnsupportedError
 from stagemaker.wire.message import MOST_UNPACKED, Caller, Context, Reply, Request
 
 CONTEXT = Context("123456789012", "us-east-1", Caller("arn:aws:iam::123456789012:root"), "id-1")
@@ -59,8 +59,27 @@ def test_the_parameters_are_validated_before_the_handler(echo_model: ServiceMode
     model = load_service_model("sagemaker")
     api = Api(model, [JsonCodec(model)], {"DescribeTrainingJob": never}, prefix="sagemaker")
     asked = Request("POST", "/", "", {"x-amz-target": "SageMaker.DescribeTrainingJob"}, b"{}")
-    with pytest.raises(ValidationError, match="Value null at 'trainingJobName'"):
+    with pytest.raises(AwsError, match="Value null at 'trainingJobName'") as caught:
         asyncio.run(api.invoke(api.read(asked), CONTEXT))
+    assert caught.value.code == "ValidationException"
+
+
+def test_a_service_may_call_validation_its_own_way() -> None:
+    """CloudWatch Logs answers InvalidParameterException, in the same words."""
+    from stagemaker.wire.model import load_service_model
+
+    model = load_service_model("logs")
+    api = Api(
+        model,
+        [JsonCodec(model)],
+        {"DeleteLogGroup": lambda _, parameters: asyncio.sleep(0, parameters)},
+        prefix="logs",
+        validation_code="InvalidParameterException",
+    )
+    asked = Request("POST", "/", "", {"x-amz-target": "Logs_20140328.DeleteLogGroup"}, b"{}")
+    with pytest.raises(AwsError, match="1 validation error detected: Value null at 'logGroupName'") as caught:
+        asyncio.run(api.invoke(api.read(asked), CONTEXT))
+    assert caught.value.code == "InvalidParameterException"
 
 
 @pytest.mark.parametrize(

@@ -204,6 +204,8 @@ FORM = {"content-type": "application/x-www-form-urlencoded"}
         (b"Action=Echo&Everything.Text=%FF", "MalformedQueryString"),
         (b"Action=Echo&Everything.Text=\xff", "MalformedQueryString"),
         (b"Action=Echo&Everything.Whole=many", "SerializationException"),
+        (b"Action=Echo&Everything.Whole=1_000", "SerializationException"),
+        (b"Action=Echo&Everything.Real=1_0.5", "SerializationException"),
         (b"Action=Echo&Everything.Flag=maybe", "SerializationException"),
         (b"Action=Echo&Everything.Text.inside=x", "SerializationException"),
         (b"Action=Echo&Everything=x", "SerializationException"),
@@ -226,6 +228,13 @@ def test_a_query_in_the_address(echo_model: ServiceModel) -> None:
     codec = QueryCodec(echo_model)
     assert codec.operation_name(request) == "Echo"
     assert codec.read(echo_model.operation_model("Echo"), request) == {"Everything": {"Text": "a b+c"}}
+
+
+def test_an_answer_is_xml_whatever_it_holds(echo_model: ServiceModel) -> None:
+    """Control characters, which XML cannot hold, become question marks; everything else arrives."""
+    reply = QueryCodec(echo_model).write_error(AwsError("BadThing", "a\x00b\r\n<c>\ud7ff\ue000\uffff😀"), "id")
+    answer = parsed(echo_model, "query", "Echo", reply)
+    assert answer["Error"]["Message"] == "a�b\r\n<c>\ud7ff\ue000�😀"
 
 
 def test_list_items_are_ordered_by_number(echo_model: ServiceModel) -> None:

@@ -87,7 +87,7 @@ def read_call(scope: Scope, default_region: str) -> Call:
     region = str(said.get("region") or (found["region"] if found else default_region))
     headers = {name: value for name, value in headers.items() if not name.startswith("x-forwarded-")}
     headers["x-forwarded-proto"] = "https" if said.get("secure_transport", True) else "http"
-    if (found or "service" in said) and not said.get("anonymous"):
+    if (found or "awsaccesskeyid" in presigned or "service" in said) and not said.get("anonymous"):
         credential = f"stage/{datetime.now(UTC):%Y%m%d}/{region}/{service}/aws4_request"
         headers["authorization"] = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=checked"
     gone = _SIGNATURE_V4 | (_SIGNATURE_V2 if "awsaccesskeyid" in presigned else set())

@@ -14,6 +14,9 @@ class Changes:
     parts: set[tuple[str, int]] = field(default_factory=set)
     services: set[str] = field(default_factory=set)
 
+    def __bool__(self) -> bool:
+        return bool(self.keys or self.uploads or self.parts or self.services)
+
     def add(self, other: Changes) -> None:
         """Add what `other` holds."""
         self.keys |= other.keys

@@ -58,8 +58,11 @@ class EmbeddedBacking:
     async def start(self) -> None:
         """Open the state. Raises BackingError: another ministack, or a folder that cannot be used."""
         self._ministack = load(self._account_id, self._region, self._port)
+        if self._ministack.taken:
+            raise BackingError("an embedded backing runs in this process already")
         self._remove_trash()
         self._account = self._open()
+        self._ministack.taken = True
         if self._account.states.is_saved("events"):  # rules on a schedule fire without being asked
             self._load("events", self._account)
         self._settling = asyncio.create_task(self._settle_for_ever())
@@ -81,18 +84,19 @@ class EmbeddedBacking:
             self._account = None
             await account.journal.close()
             self._forget()
+            self._ministack.taken = False
 
     async def reset(self) -> None:
         """Empty the account. Calls that are under way end with an error; others wait a moment."""
-        old = self._running()
+        old, self._account = self._running(), None
         self._open_for_calls.clear()
         try:
             self._unsettled.clear()
             await old.journal.close()
             aside = self._folder.with_name(f"{self._folder.name}{_TRASH}{uuid.uuid4().hex[:8]}")
             self._folder.rename(aside)
-            self._account = self._open()
         finally:
+            self._account = self._open()
             self._open_for_calls.set()
         self._remove_trash()
 
@@ -181,7 +185,8 @@ class EmbeddedBacking:
                 answer = await s3_calls.carry_out(self._ministack, call, body)
             changes = s3_calls.changed(call, answer)
             changes.add(self._ministack.take_changes())
-            await self._keep(account, changes)
+            if changes:
+                await self._keep(account, changes)
         finally:
             account.bodies.discard_unused(body)
         if call.method not in {"GET", "HEAD"}:
@@ -245,13 +250,15 @@ class EmbeddedBacking:
         failing = False
         while True:
             await asyncio.sleep(_SETTLE_SECONDS)
+            if self._account is None:  # a reset is under way
+                continue
             services, self._unsettled = self._unsettled | {"events", "sns", "sqs"}, set()
             try:
-                await self._keep(self._running(), Changes(services=services))
+                await self._keep(self._account, Changes(services=services))
                 failing = False
-            except AwsError as error:
+            except Exception as error:  # noqa: BLE001 - it must go on: this is what tries again
                 if not failing:
-                    _LOG.warning("the backing cannot write its state: %s", error.message)
+                    _LOG.warning("the backing cannot write its state: %s", error)
                 failing = True
 
     def _remove_trash(self) -> None:

@@ -61,9 +61,12 @@ class Journal:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="backing-journal")
         self._waiting: list[tuple[Change, asyncio.Future[None]]] = []
         self._drain: asyncio.Task[None] | None = None
+        self._closed = False
 
     async def write(self, change: Change) -> None:
         """Return once `change` is on the disk. Raises AwsError InternalError (500) when the disk refuses."""
+        if self._closed:
+            raise AwsError("InternalError", "The account was emptied while this call was under way.", 500)
         kept: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((change, kept))
         if self._drain is None or self._drain.done():
@@ -124,6 +127,7 @@ class Journal:
 
     async def close(self) -> None:
         """Wait for the last write and close the files."""
+        self._closed = True
         if self._drain is not None:
             await self._drain
         self._thread.shutdown(wait=True)

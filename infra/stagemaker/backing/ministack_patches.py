@@ -76,6 +76,7 @@ class Ministack:
     def __init__(self) -> None:
         self.changes = Changes()
         self.port = 0
+        self.taken = False
         self.imported: dict[str, Any] = {}
 
     def __getattr__(self, name: str) -> Any:

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, unquote
 
 from stagemaker.backing import encryption, multipart
 from stagemaker.backing.bodies import Bodies, StoredBody
+from stagemaker.backing.bucket_policy import check_bucket_policy
 from stagemaker.backing.call import Call
 from stagemaker.backing.changes import Changes
 from stagemaker.backing.checksums import ALGORITHMS
@@ -129,6 +130,8 @@ async def carry_out(ministack: Ministack, call: Call, body: bytes) -> Answer:
         return _answer(s3.cors_preflight(call.bucket, call.key, call.headers))
     if kind.writes and len(call.key.encode()) > _LONGEST_KEY:
         raise AwsError("KeyTooLongError", "Your key is too long")
+    if call.method == "PUT" and not call.key and "policy" in call.query:
+        check_bucket_policy(call.bucket, body)
     if kind.writes:
         encryption.name_key(ministack, call.headers)
     wanted_type = _checksum_type(call) if kind.creates_upload else None

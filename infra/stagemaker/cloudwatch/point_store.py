@@ -39,14 +39,14 @@ CREATE INDEX IF NOT EXISTS cloudwatch_points_in_time ON cloudwatch_points (metri
 """
 
 _MEASURED = """
-SELECT :start + (time - :start) / :period * :period AS begin, unit,
+SELECT :start + (time - :start) / :period * :period AS period_start, unit,
        SUM(count), SUM(sum), MIN(minimum), MAX(maximum)
 FROM cloudwatch_points
 WHERE metric = :metric AND time >= MAX(:start, :oldest) AND time < :end AND unit = COALESCE(:unit, unit)
-GROUP BY begin, unit ORDER BY begin, unit
+GROUP BY period_start, unit ORDER BY period_start, unit
 """
 _VALUES = """
-SELECT :start + (time - :start) / :period * :period AS begin, unit, count, minimum, maximum
+SELECT :start + (time - :start) / :period * :period AS period_start, unit, count, minimum, maximum
 FROM cloudwatch_points
 WHERE metric = :metric AND time >= MAX(:start, :oldest) AND time < :end AND unit = COALESCE(:unit, unit)
 """

@@ -72,7 +72,7 @@ def _check_text(text: str, name: str, *, first: str = "") -> None:
 
 def _time(datum: Parameters, where: str, now: float) -> int:
     """The second of a high-resolution point, the minute of any other: that is what CloudWatch keeps."""
-    resolution = datum.get("StorageResolution", MINUTE)
+    resolution: int = datum.get("StorageResolution", MINUTE)
     if resolution not in {1, MINUTE}:
         raise invalid_value(f"The parameter {where}StorageResolution must be 1 or 60.")
     moment = datum["Timestamp"].timestamp() if "Timestamp" in datum else now

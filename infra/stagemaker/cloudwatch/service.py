@@ -28,7 +28,9 @@ class CloudWatchService:
         self.points = PointStore(store)
 
     def put(self, namespace: str, data: Sequence[Datum], *, region: str) -> None:
-        """Store data points to the second: see `ports.Metrics`."""
+        """Store data points to the second: see `ports.Metrics`. Raises ValueError for a value that is not finite."""
+        if wrong := [datum for datum in data if not math.isfinite(datum.value)]:
+            raise ValueError(f"CloudWatch has no such value: {wrong[0]}")
         self.points.put(
             region,
             [

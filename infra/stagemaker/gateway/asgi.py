@@ -25,18 +25,30 @@ class ClientGoneError(Exception):
 
 
 def read_head(scope: Scope) -> Request:
-    """The request without its body. A header that is given more than once is joined by commas."""
+    """The request without its body. A header that is given more than once is joined by commas.
+
+    `x-forwarded-proto` is ours: `http` for a plain call through the proxy, `https` for every other, the
+    loopback listener's too. Otherwise a bucket policy that asks for TLS would lock its owner out.
+    """
     raw_path = scope.get("raw_path") or scope["path"].encode()
     headers: dict[str, str] = {}
     for raw_name, raw_value in scope["headers"]:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
-        headers[name] = f"{headers[name]},{value}" if name in headers else value
+        if not name.startswith("x-forwarded-"):
+            headers[name] = f"{headers[name]},{value}" if name in headers else value
+    headers["x-forwarded-proto"] = "https" if is_secure(scope) else "http"
     return Request(
         method=scope["method"],
         path=raw_path.decode("latin-1"),
         query=scope["query_string"].decode("latin-1"),
         headers=headers,
     )
+
+
+def is_secure(scope: Scope) -> bool:
+    """Whether a policy should take the call's transport for TLS."""
+    proxied = scope.get("extensions", {}).get("stagemaker", {}).get("proxied", False)
+    return scope.get("scheme") == "https" or not proxied
 
 
 async def read_body(receive: Receive) -> bytes:
@@ -102,7 +114,10 @@ def scope_of(request: Request, outer: Scope, *, service: str, region: str) -> Sc
         "raw_path": request.path.encode("latin-1"),
         "query_string": request.query.encode("latin-1"),
         "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in request.headers.items()],
-        "extensions": {**outer.get("extensions", {}), "stagemaker": {"service": service, "region": region}},
+        "extensions": {
+            **outer.get("extensions", {}),
+            "stagemaker": {"service": service, "region": region, "secure_transport": is_secure(outer)},
+        },
     }
 
 

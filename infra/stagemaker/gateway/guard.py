@@ -13,11 +13,8 @@ from urllib.parse import unquote, urlsplit
 from stagemaker.wire.errors import AwsError
 from stagemaker.wire.message import Request
 
-_OURS = re.compile(
-    r"(?:[a-z0-9.\-]+\.)?localhost|127\.0\.0\.1|\[::1\]|(?:[a-z0-9.\-]+\.)?amazonaws\.com(?:\.cn)?|"
-    r"(?:[a-z0-9.\-]+\.)?api\.aws",
-    re.IGNORECASE,
-)
+_LOOPBACK = re.compile(r"(?:[a-z0-9.\-]+\.)?localhost|127\.0\.0\.1|\[::1\]", re.IGNORECASE)
+_AWS = re.compile(r"(?:[a-z0-9.\-]+\.)?(?:amazonaws\.com(?:\.cn)?|api\.aws)", re.IGNORECASE)
 _CONTROL = "/_stagemaker/"
 
 
@@ -29,13 +26,19 @@ def check(request: Request, private_paths: Collection[str]) -> None:
     if not request.path.startswith("/"):
         raise _denied("the request target must be a path")
     host = request.headers.get("host", "")
-    if not _OURS.fullmatch(_without_port(host)):
+    name = _without_port(host)
+    if not _LOOPBACK.fullmatch(name) and not is_aws_host(name):
         raise _denied(f"the Host header names {host!r}, and this stage answers to localhost only")
     if (origin := request.headers.get("origin")) and not _same_origin(origin, host):
         raise _denied(f"the call comes from a web page ({origin})")
     path = unquote(request.path)
     if any(path == private.rstrip("/") or path.startswith(private) for private in private_paths):
         raise _denied(f"{path} is not part of AWS's API")
+
+
+def is_aws_host(name: str) -> bool:
+    """Whether `name`, without a port, is a host of AWS's API."""
+    return _AWS.fullmatch(name) is not None
 
 
 def is_control(request: Request) -> bool:

@@ -79,12 +79,12 @@ class Authenticator:
         family = family_of(request, service_guess)
         if not self._enforce:
             return self._as_root(request, service_guess, family)
-        if family is Family.S3 and (older := find_query_signature(request)):
-            return await self._presigned_v2(request, older)
         try:
             signature = find_signature(request)
         except SignatureError as error:
             raise unreadable(error, family) from error
+        if signature is None and (older := find_query_signature(request)):
+            return await self._presigned_v2(request, older, family)
         if signature is None:
             return self._unsigned(request, service_guess, family)
         check_scope(signature, service_guess, family)
@@ -111,8 +111,10 @@ class Authenticator:
             signed_at,
         )
 
-    async def _presigned_v2(self, request: Request, signature: QuerySignature) -> Authenticated:
+    async def _presigned_v2(self, request: Request, signature: QuerySignature, family: Family) -> Authenticated:
         """The maker of a URL of S3's older kind. Its region is the default one: the signature names none."""
+        if family is not Family.S3:
+            raise refuse(Refusal.UNSUPPORTED, family, "Signature Version 2 is not supported. Use Signature Version 4.")
         entry = self._find_key(signature, Family.S3)
         expires = signature.expires
         if expires is None:

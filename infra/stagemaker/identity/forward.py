@@ -8,6 +8,7 @@ from urllib.parse import quote
 from stagemaker.identity import sigv2
 from stagemaker.identity.actions import Call
 from stagemaker.identity.authenticator import Authenticated
+from stagemaker.identity.hoisting import lowered
 from stagemaker.identity.principal import PrincipalKind
 from stagemaker.identity.resources import OF_ONESELF
 from stagemaker.wire.message import Request
@@ -23,11 +24,12 @@ def forward(request: Request, authenticated: Authenticated, call: Call) -> Reque
     -   A bucket in the Host header moves to the path, so that what was authorised is what is done.
     -   IAM calls about "myself" name the user: to the backing, root is asking.
     """
-    headers = {name: value for name, value in request.headers.items() if name not in _CREDENTIAL_HEADERS}
-    query = request.query
     if authenticated.presigned:
-        query = "&".join(part for part in query.split("&") if not _is_credential(part))
-    request = replace(request, headers=headers, query=query)
+        request = lowered(request)
+        query = "&".join(part for part in request.query.split("&") if part.partition("=")[0] not in sigv2.PARAMETERS)
+        request = replace(request, query=query)
+    headers = {name: value for name, value in request.headers.items() if name not in _CREDENTIAL_HEADERS}
+    request = replace(request, headers=headers)
     if call.virtual_host:
         return _path_style(request, authenticated.region, call.bucket)
     user = authenticated.principal
@@ -35,11 +37,6 @@ def forward(request: Request, authenticated: Authenticated, call: Call) -> Reque
     if names_nobody and user.kind is PrincipalKind.USER:
         return _add_field(request, "UserName", user.name)
     return request
-
-
-def _is_credential(part: str) -> bool:
-    name = part.partition("=")[0]
-    return name.startswith("X-Amz-") or name in sigv2.PARAMETERS or name == "x-amz-security-token"
 
 
 def _path_style(request: Request, region: str, bucket: str) -> Request:

@@ -15,6 +15,7 @@ from stagemaker.identity.context import parameter_context, passed_roles, request
 from stagemaker.identity.directory import Directory
 from stagemaker.identity.documents import parse_policy
 from stagemaker.identity.forward import forward
+from stagemaker.identity.hoisting import lowered
 from stagemaker.identity.keyring import Keyring
 from stagemaker.identity.keys import Keys
 from stagemaker.identity.observation import Observer, is_observed
@@ -134,6 +135,8 @@ class Identity:
         if not (request.path.isascii() and request.query.isascii()):
             # Read in one encoding here and in another by the backing, they would name two things.
             raise AwsError("InvalidURI", "Couldn't parse the specified URI.")
+        if authenticated.presigned:
+            request = lowered(request)
         if authenticated.family is Family.S3:
             return describe_s3(request, presigned=authenticated.presigned)
         place = Place(self.account, authenticated.region, authenticated.principal, await self._directory.account())

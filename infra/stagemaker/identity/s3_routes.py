@@ -100,7 +100,7 @@ def _route(operation: OperationModel, uri: re.Match[str]) -> Route:
 
 
 @cache
-def _markers() -> frozenset[str]:
+def markers() -> frozenset[str]:
     """All query names by which some operation is told from another."""
     return frozenset(name for routes in _routes().values() for route in routes for name in route.required)
 
@@ -118,7 +118,7 @@ def read_s3_request(request: Request) -> S3Request:
     for route in _routes().get((request.method, level), ()):
         if route.fits(query, copies=copies):
             # A second subresource could make the backing see another operation than the one authorised here.
-            others = (_markers() & set(query)) - set(route.required) - route.optional
+            others = (markers() & set(query)) - set(route.required) - route.optional
             if others:
                 named = ", ".join(sorted(others | (set(route.required) & set(query))))
                 raise AwsError("InvalidArgument", f"Conflicting query string parameters: {named}")

@@ -70,21 +70,17 @@ class Signature:
 
 
 def find_signature(request: Request) -> Signature | None:
-    """The signature that `request` carries; None when it carries none. Raises SignatureError."""
+    """The signature that `request` carries; None when it carries none of this version. Raises SignatureError."""
     header = request.headers.get("authorization")
     presigned = "X-Amz-" in request.query and _is_presigned(request.query)
+    if (header is not None) + presigned + ("AWSAccessKeyId=" in request.query) > 1:
+        raise RepeatedSignatureError(
+            "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string "
+            "parameter or the Authorization header should be specified"
+        )
     if header is not None:
-        if presigned:
-            raise RepeatedSignatureError(
-                "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string "
-                "parameter or the Authorization header should be specified"
-            )
         return _from_header(header, request)
-    if presigned:
-        return _from_query(request)
-    if "AWSAccessKeyId=" in request.query and "Signature=" in request.query:
-        raise UnsupportedSignatureError(_unsupported("AWS (Signature Version 2)"))
-    return None
+    return _from_query(request) if presigned else None
 
 
 def _is_presigned(query: str) -> bool:

@@ -37,7 +37,10 @@ class GroupCalls:
             raise NotHonouredError("logGroupClass", "the stage has log groups of class STANDARD only.")
         if parameters.get("deletionProtectionEnabled"):
             raise NotHonouredError("deletionProtectionEnabled", "any log group of the stage can be deleted.")
-        self.catalogue.create_group(context.region, parameters["logGroupName"], parameters.get("tags", {}))
+        name = parameters["logGroupName"]
+        if name.lower().startswith("aws/"):
+            raise AwsError("InvalidParameterException", "Log groups starting with AWS/ are reserved for AWS.")
+        self.catalogue.create_group(context.region, name, parameters.get("tags", {}))
         return {}
 
     async def delete(self, context: Context, parameters: Parameters) -> Parameters:

@@ -65,5 +65,6 @@ class LogsService:
                 "FilterLogEvents": FilterLogEvents(self.catalogue, self.reader),
             },
             prefix="logs",
+            validation_code="InvalidParameterException",
             resources=resources,
         )

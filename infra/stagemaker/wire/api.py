@@ -11,7 +11,7 @@ from typing import Any
 from botocore.model import OperationModel, ServiceModel
 
 from stagemaker.wire.codec import Codec, find_operation
-from stagemaker.wire.errors import AwsError, UnsupportedError
+from stagemaker.wire.errors import AwsError, UnsupportedError, ValidationError
 from stagemaker.wire.message import Context, Reply, Request
 from stagemaker.wire.validation import validate
 
@@ -47,6 +47,7 @@ class Api:
 
     `resources(operation, parameters, context)` gives the ARNs that an authoriser should judge
     (`["*"]` where the operation has none). `prefix` is the service's word in IAM actions.
+    `validation_code` is the code of a request that breaks its model, where it is not AWS's usual one.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Api:
         *,
         prefix: str,
         resources: Resources = lambda _operation, _parameters, _context: ["*"],
+        validation_code: str = "ValidationException",
     ) -> None:
         unknown = set(handlers) - set(model.operation_names)
         if unknown:
@@ -66,6 +68,7 @@ class Api:
         self.handlers = dict(handlers)
         self.prefix = prefix
         self.resources = resources
+        self.validation_code = validation_code
 
     def codec_for(self, request: Request) -> Codec:
         """The protocol that `request` speaks; the service's main one when none claims it. Never raises."""
@@ -100,7 +103,10 @@ class Api:
     async def invoke(self, invocation: Invocation, context: Context) -> Reply:
         """Validate and carry out. Raises AwsError."""
         operation, codec = invocation.operation, invocation.codec
-        validate(operation.input_shape, invocation.parameters)
+        try:
+            validate(operation.input_shape, invocation.parameters)
+        except ValidationError as error:
+            raise AwsError(self.validation_code, error.message) from None
         result = await self.handlers[operation.name](context, invocation.parameters)
         if isinstance(result, Held):
             head = codec.write(operation, {}, context.request_id)

@@ -29,6 +29,8 @@ _ENVELOPE = frozenset(
     | {"X-Amz-Security-Token"}
 )
 
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
 Tree = dict[str, "Tree | str"]
 
 
@@ -158,7 +160,7 @@ def _pair(shape: MapShape, entry: Tree | str) -> tuple[str, Any]:
 
 
 def _scalar(shape: Shape, text: Tree | str) -> Any:
-    if isinstance(text, dict):
+    if isinstance(text, dict) or "_" in text:  # which Python would take inside a number
         return text
     try:
         match shape.type_name:
@@ -181,8 +183,9 @@ def _element(name: str, content: str) -> str:
 
 
 def _text(value: str) -> str:
-    # A parser turns a bare carriage return into a line feed, so it is written as a reference.
-    return html.escape(value).replace("\r", "&#xD;")
+    # XML has no control characters, not even by reference; and a parser turns a bare carriage return
+    # into a line feed, so that one is written as a reference.
+    return html.escape(_NOT_XML.sub("\ufffd", value)).replace("\r", "&#xD;")
 
 
 def _structure_xml(shape: StructureShape, value: dict[str, Any]) -> Iterator[str]:

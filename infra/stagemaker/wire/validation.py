@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
+from itertools import islice
 from typing import Any
 
 import regex
@@ -31,7 +32,7 @@ def validate(shape: Shape | None, params: dict[str, Any]) -> None:
     """Raise ValidationError naming every member that breaks a constraint of `shape`."""
     if shape is None:
         return
-    problems = list(_problems(shape, params, ""))[:MOST_REPORTED]
+    problems = list(islice(_problems(shape, params, ""), MOST_REPORTED))
     if problems:
         noun = "error" if len(problems) == 1 else "errors"
         raise ValidationError(f"{len(problems)} validation {noun} detected: " + "; ".join(problems))

@@ -15,16 +15,16 @@ table["total_charge"] = table[charges].sum(axis=1)
 table = table.drop(columns=charges)
 for name in ("state", "area_code", "international_plan", "voice_mail_plan", "churn"):
     table[name] = table[name].astype("category").cat.codes
-table = table[["churn", *sorted(name for name in table if name != "churn")]]
+table = table[["churn", *sorted(str(name) for name in table if name != "churn")]]
 train = table.groupby("churn").sample(frac=0.75, random_state=3)
 validation = table.drop(train.index)
-scaled = [name for name in table if str(name).endswith("_minutes")]
+scaled = [str(name) for name in table if str(name).endswith("_minutes")]
 shift, scale = train[scaled].mean(), train[scaled].std()
 
 if bucket not in [entry["Name"] for entry in s3.list_buckets()["Buckets"]]:
     s3.create_bucket(Bucket=bucket)
-for name, part in (("train", train), ("validation", validation)):
-    part = part.astype(float)
+for name, chosen in (("train", train), ("validation", validation)):
+    part = chosen.astype(float)
     part[scaled] = (part[scaled] - shift) / scale
     half = len(part) // 2
     for number, rows in enumerate((part[:half], part[half:])):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -240,3 +242,27 @@ def test_large_libsvm_numbers_keep_their_places() -> None:
     np.testing.assert_array_equal(records.features.toarray()[:, :20], expected[:, : records.columns])
     assert records.label is not None
     assert records.label.tolist() == [row % 2 for row in range(1000)]
+
+
+@pytest.mark.skipif(find_spec("pyarrow") is None, reason="pyarrow is not installed")
+def test_parquet(opt_ml: OptMl, churn: Any, tmp_path: Path) -> None:
+    """First column label, null missing, whole numbers too; text is refused."""
+    pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
+
+    def written(columns: dict[str, list[Any]]) -> bytes:
+        parquet.write_table(pyarrow.table(columns), tmp_path / "table.parquet")
+        return (tmp_path / "table.parquet").read_bytes()
+
+    columns = {f"c{number}": column.tolist() for number, column in enumerate(churn.train.T)}
+    opt_ml.channel("train", written(columns), "application/x-parquet")
+    assert opt_ml.run({"num_round": 3, "objective": "binary:logistic"}).code == 0
+    train, validation = churn.matrices()
+    booster = xgboost.train({"objective": "binary:logistic", "nthread": 1}, train, 3)
+    assert np.allclose(opt_ml.booster.predict(validation), booster.predict(validation), rtol=0, atol=1e-6)
+    opt_ml.channel("train", written({"y": [0, 1], "a": [1, None], "b": [0.5, 2]}), "parquet")
+    assert opt_ml.run({"num_round": 1}).code == 0
+    for broken in (written({"y": [0, 1], "a": ["x", "y"]}), b"PAR1 no"):
+        opt_ml.channel("train", broken, "parquet")
+        assert opt_ml.run({"num_round": 1}).reason.startswith(
+            "ClientError: Failed to load parquet data with exception:"
+        )

@@ -57,7 +57,7 @@ def test_a_job_trains_or_is_refused_for_a_stated_reason(new_job: Callable[[], Op
     opt_ml = new_job().channel("train", text).channel("validation", text)
     trained: list[bool] = []
 
-    @settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(hyperparameters=HYPERPARAMETERS, num_round=st.sampled_from(["1", "2", "3"]))
     def check(hyperparameters: dict[str, str], num_round: str) -> None:
         for file in opt_ml.layout.model.iterdir():

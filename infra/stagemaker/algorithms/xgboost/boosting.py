@@ -98,7 +98,7 @@ def boost(job: TrainingJob, run: Run) -> tuple[xgboost.Booster, History]:
 
 
 def library_parameters(job: TrainingJob) -> dict[str, Any]:
-    """The parameters for the library, where they differ from the hyperparameters.
+    """The hyperparameters as the installed library wants them.
 
     Parameters that the installed library no longer knows are passed all the same: it says so in the
     log. Raises AlgorithmError for gpu_hist when the library was built without CUDA.

@@ -52,11 +52,20 @@ def parse_table(lines: Iterable[str], delimiter: str) -> Floats:
 
 
 def fill_blanks(lines: Iterable[str], delimiter: str) -> Iterator[str]:
-    """The lines with `nan` in place of every blank cell."""
+    """The lines with `nan` in place of every cell that is empty or holds only spaces."""
+    spaces = " \t".replace(delimiter, "")
     edge = re.escape(delimiter)
-    space = " \t".replace(delimiter, "")
-    blank = re.compile(rf"(?:^|(?<={edge}))[{space}]*(?={edge}|\r?\n?$)")
-    return (blank.sub("nan", line) if line.strip("\r\n") else line for line in lines)
+    blank = re.compile(rf"(?<={edge})[{spaces}]+(?={edge})")
+    empty, filled = delimiter * 2, f"{delimiter}nan{delimiter}"
+    for line in lines:
+        text = line.rstrip("\r\n")
+        if not text:
+            continue
+        text = f"{delimiter}{text}{delimiter}"
+        if any(space in text for space in spaces):
+            text = blank.sub("", text)
+        # Twice, since neighbouring empty cells share a delimiter.
+        yield text.replace(empty, filled).replace(empty, filled)[len(delimiter) : -len(delimiter)]
 
 
 def _split(table: Floats, *, weighted: bool) -> Records:

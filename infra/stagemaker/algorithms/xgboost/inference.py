@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -36,6 +37,23 @@ class Answer:
     content_type: str | None = None
 
 
+class _RefusalError(Exception):
+    """A request that ends with another status than 200."""
+
+    def __init__(self, status: HTTPStatus, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+@contextmanager
+def _refusing(status: HTTPStatus, prefix: str = "") -> Iterator[None]:
+    """Turn any failure of one step into its status: a server must answer."""
+    try:
+        yield
+    except Exception as error:
+        raise _RefusalError(status, prefix + without_stack(error)) from error
+
+
 class Inference:
     """The handler of `/invocations`. Safe to call from several threads at once."""
 
@@ -49,32 +67,30 @@ class Inference:
 
     def invoke(self, body: bytes, content_type: str | None, accept: str | None) -> Answer:
         """Answer one request. Whatever goes wrong becomes a status with a text; nothing is raised."""
+        try:
+            return self._answer(body, content_type, accept)
+        except _RefusalError as refused:
+            LOG.exception("Invocation answered with %d", refused.status, exc_info=refused.__cause__)
+            return Answer(refused.status, str(refused).encode(), "text/html; charset=utf-8")
+
+    def _answer(self, body: bytes, content_type: str | None, accept: str | None) -> Answer:
         if not body:
             return Answer(HTTPStatus.NO_CONTENT)
-        try:
-            trained_columns = self._trained_columns()
-            features, parsed_type = payload.parse(body, content_type, trained_columns)
-        except Exception as error:
-            return _failure(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, str(error))
-        try:
+        with _refusing(HTTPStatus.UNSUPPORTED_MEDIA_TYPE):
+            features, parsed_type = payload.parse(body, content_type, self._trained_columns())
+        with _refusing(HTTPStatus.INTERNAL_SERVER_ERROR, "Unable to load model: "):
             models = self._predictor.models()
-        except Exception as error:
-            return _failure(HTTPStatus.INTERNAL_SERVER_ERROR, f"Unable to load model: {error}")
-        try:
+        with _refusing(HTTPStatus.BAD_REQUEST, "Unable to evaluate payload provided: "):
             predictions = self._predictor.predict(features, parsed_type)
-        except Exception as error:
-            return _failure(HTTPStatus.BAD_REQUEST, f"Unable to evaluate payload provided: {without_stack(error)}")
-        try:
+        with _refusing(HTTPStatus.NOT_ACCEPTABLE):
             form = self._form(accept)
-        except ValueError as error:
-            return _failure(HTTPStatus.NOT_ACCEPTABLE, str(error))
-        try:
-            if self._keys is not None:
+        with _refusing(HTTPStatus.INTERNAL_SERVER_ERROR):
+            if self._keys is None:
+                answer = self._plain(predictions, form)
+            else:
                 chosen = selectable.select(predictions, self._keys, models[0].objective, models[0].num_class)
-                return _success(self._selected(chosen, self._keys, form), form)
-            return _success(self._plain(predictions, form), form)
-        except Exception as error:
-            return _failure(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
+                answer = self._selected(chosen, self._keys, form)
+        return Answer(HTTPStatus.OK, answer, f"{form}; charset=utf-8" if form.startswith("text/") else form)
 
     def _trained_columns(self) -> int:
         """How many features the model has; a model that cannot be loaded is reported after the parsing."""
@@ -122,14 +138,5 @@ def _encoded(records: Sequence[Mapping[str, Any]], form: str) -> bytes:
     raise RuntimeError(f"Cannot encode selected predictions into accept type '{form}'.")
 
 
-def _lines(texts: Any) -> bytes:
+def _lines(texts: Iterable[str]) -> bytes:
     return "".join(f"{text}\n" for text in texts).encode()
-
-
-def _success(body: bytes, form: str) -> Answer:
-    return Answer(HTTPStatus.OK, body, f"{form}; charset=utf-8" if form.startswith("text/") else form)
-
-
-def _failure(status: HTTPStatus, text: str) -> Answer:
-    LOG.exception("%d %s", status, text)
-    return Answer(status, text.encode(), "text/html; charset=utf-8")

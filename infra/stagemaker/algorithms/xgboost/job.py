@@ -27,7 +27,7 @@ CPUS_VARIABLE = "STAGEMAKER_CPUS"
 
 @dataclass(frozen=True, slots=True)
 class TrainingJob:
-    """All that a training run needs to know. Paths are absolute; `gpus` counts visible devices."""
+    """All that a training run needs to know; `checkpoints` is None without a CheckpointConfig."""
 
     version: Version
     hyperparameters: Mapping[str, Any]
@@ -38,7 +38,6 @@ class TrainingJob:
     output_data: Path
     checkpoints: Path | None
     threads: int
-    gpus: int = 0
 
 
 def read_job(layout: Layout, environment: Mapping[str, str]) -> TrainingJob:
@@ -82,7 +81,6 @@ def read_job(layout: Layout, environment: Mapping[str, str]) -> TrainingJob:
         output_data=layout.output_data,
         checkpoints=_checkpoints(layout),
         threads=threads(hyperparameters.get("nthread"), environment),
-        gpus=gpus,
     )
 
 

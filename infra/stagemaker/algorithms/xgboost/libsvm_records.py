@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterable
-from itertools import pairwise
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,7 @@ def read_libsvm(files: Iterable[Path]) -> Records:
             parts.append(parse_libsvm(file.read_bytes()))
         except ValueError as error:
             raise ValueError(f"file '{file.name}': {error}") from error
-    return _with_all_columns(parts)
+    return _together(parts)
 
 
 def parse_libsvm(data: bytes) -> Records:
@@ -123,16 +123,12 @@ def _is_token(token: bytes, *, is_label: bool) -> bool:
     return is_label or (parts[0].isdigit() and int(parts[0]) <= _MAX_COLUMN)
 
 
-def _with_all_columns(parts: list[Records]) -> Records:
-    """One table of all files; a weight or qid that only some files have is an error."""
-    for first, second in pairwise(parts):
-        if (first.query is None) != (second.query is None):
-            raise ValueError("some files have qid and others have none")
+def _together(parts: list[Records]) -> Records:
+    """One table of all files. Where only some files have weights, the rows of the others weigh one."""
+    parts = [part for part in parts if part.rows] or parts[:1]
     if any(part.weight is not None for part in parts):
         parts = [
-            part
-            if part.weight is not None
-            else Records(part.features, part.label, np.ones(part.rows, dtype=np.float32), part.query)
+            part if part.weight is not None else replace(part, weight=np.ones(part.rows, dtype=np.float32))
             for part in parts
         ]
     return concatenate(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from typing import Any
 
@@ -43,6 +44,8 @@ def parse(body: bytes, content_type_header: str | None, trained_columns: int) ->
 
 def _csv(text: str) -> Floats:
     """Numbers without a label column; blank cells are missing."""
+    if not text:
+        raise csv.Error("Could not determine delimiter")
     lines = text.split("\n")
     delimiter = _delimiter(lines[0])
     if "" not in lines:
@@ -50,8 +53,8 @@ def _csv(text: str) -> Floats:
             return parse_table(lines, delimiter)
         except ValueError:
             pass  # blank cells, or a mistake: the slower way tells, and words the mistake as AWS does
-    rows = [["nan" if cell == "" else cell for cell in line.split(delimiter)] for line in lines]
-    return np.array(rows).astype(np.float64).astype(np.float32)
+    rows = [[float(cell or "nan") for cell in line.split(delimiter)] for line in lines]
+    return np.array(rows, dtype=np.float64).astype(np.float32)
 
 
 def _delimiter(line: str) -> str:

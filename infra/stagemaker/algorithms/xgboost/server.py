@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import signal
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -31,6 +32,8 @@ _MAX_LENGTH = 20 * _MEGABYTE
 _INLINE = 32 * 1024
 """Bytes of a body that is answered on the event loop: handing it to a thread would cost more than it saves."""
 
+_LATER = {"SAGEMAKER_PROGRAM": "Script mode", "SAGEMAKER_MULTI_MODEL": "A multi-model endpoint"}
+
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -42,25 +45,24 @@ def serve(layout: Layout, environment: Mapping[str, str]) -> int:
     A model that cannot be loaded ends the program with 1 before anything listens, so that the
     endpoint fails its health check.
     """
-    for variable, feature in (
-        ("SAGEMAKER_PROGRAM", "Script mode"),
-        ("SAGEMAKER_MULTI_MODEL", "A multi-model endpoint"),
-    ):
+    for variable, feature in _LATER.items():
         if environment.get(variable, "").lower() not in {"", "false"}:
             LOG.error("%s (%s) is not supported by this image yet.", feature, variable)
             return 1
     predictor = Predictor(layout.model, environment)
     try:
+        version = Version.from_environment(environment)
         predictor.models()
     except Exception:
         LOG.exception("Unable to load model")
         return 1
-    app = App(Inference(predictor, Version.from_environment(environment), environment), environment)
+    app = App(Inference(predictor, version, environment), environment)
     config = uvicorn.Config(
         app,
         host=environment.get(HOST_VARIABLE) or "127.0.0.1",
         port=int(environment.get(PORT_VARIABLE) or 8080),
         lifespan="off",
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
@@ -87,7 +89,7 @@ class App:
         ).encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request. Anything but HTTP is refused by the server before it comes here."""
+        """Answer one request; the server speaks nothing but HTTP."""
         method, path = scope["method"], scope["path"]
         if path == "/ping" and method == "GET":
             await _send(send, Answer(HTTPStatus.OK))
@@ -133,8 +135,6 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Any:
         """Stop at SIGTERM and SIGINT, and let the program return."""
-        import signal
-
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self.handle_exit)
         yield
