@@ -33,7 +33,8 @@ KILLS = 5
 
 
 def _client(service: str, port: int) -> Any:
-    return boto3.client(
+    make: Any = boto3.client  # its stubs want each service's name spelt out
+    return make(
         service,
         endpoint_url=f"http://127.0.0.1:{port}",
         region_name="us-east-1",

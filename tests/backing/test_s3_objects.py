@@ -211,7 +211,8 @@ def test_only_a_bucket_s_own_cors_rules_answer(s3: Any, stage: Any) -> None:
     def allowed() -> str | None:
         request = urllib.request.Request(f"{stage.url}/data/k", headers={"Origin": "http://localhost:3000"})
         with urllib.request.urlopen(request, timeout=5) as response:
-            return response.headers["access-control-allow-origin"]
+            origin: str | None = response.headers["access-control-allow-origin"]
+            return origin
 
     assert allowed() is None
     rule = {"AllowedMethods": ["GET"], "AllowedOrigins": ["http://localhost:*"]}

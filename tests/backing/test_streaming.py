@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ ALLOWED = 32 * 1024 * 1024
 PIECES = [bytes(range(256)) * 4096] * (SIZE // 2**20)
 
 
-def _call(port: int, method: str, path: str, body: object = None, **headers: str) -> tuple[int, str]:
+def _call(port: int, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, str]:
     """One call: its status, and the SHA-256 of its body, read piece by piece."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request(method, path, body, headers)

@@ -83,6 +83,9 @@ class ProxyConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Collect the head, then tunnel, serve or refuse."""
+        if self._tunnel is not None:  # a client that does not wait for the answer to its CONNECT
+            self._transport.abort()
+            return
         self._head += data
         head, end, rest = self._head.partition(b"\r\n\r\n")
         if not end:
@@ -104,7 +107,6 @@ class ProxyConnection(asyncio.Protocol):
         elif rest:
             self._refuse(400, "nothing may follow CONNECT before its answer")
         else:
-            self._transport.write(_ESTABLISHED)
             self._tunnel = asyncio.get_running_loop().create_task(self._open_tunnel(host))
 
     async def _open_tunnel(self, host: str) -> None:
@@ -113,6 +115,8 @@ class ProxyConnection(asyncio.Protocol):
             context = await asyncio.to_thread(self._proxy.authority.context, host)
             inside = self._proxy.protocol()
             loop = asyncio.get_running_loop()
+            # Nothing is awaited between these two, so no byte of TLS can reach this protocol.
+            self._transport.write(_ESTABLISHED)
             tls = await loop.start_tls(self._transport, inside, context, server_side=True)
         except (OSError, ValueError) as error:  # a client that does not trust the authority hangs up
             _LOG.warning("the proxy's TLS with a client of %s failed: %s", host, error)
