@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+CLIENTS := .venv-clients
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints/dev.txt
 WORKERS ?= 2
 # Compiled files make a start two to three times faster; some environments switch them off.
@@ -26,6 +27,7 @@ $(BIN)/python:
 $(VENV)/.stage: $(BIN)/python pyproject.toml constraints/dev.txt
 	@echo "Installing the stage and what the labs use (a minute or two the first time) ..."
 	@$(PIP) --editable '.[stage,labs]'
+	@$(BIN)/python -m compileall -q infra harness
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.stage
@@ -53,7 +55,7 @@ arrows: $(VENV)/.dev
 
 unit: $(VENV)/.dev
 	@echo "Running the tests ..."
-	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile tests
+	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --ignore tests/clients tests
 
 test-labs: $(VENV)/.dev
 	@echo "Proving every lab: starter, reference, wrong works ..."
@@ -69,9 +71,23 @@ picture: $(VENV)/.stage
 	@$(BIN)/python -m stagemaker_labs.render --svg docs/verdict.svg .build/verdict.json
 	@echo "drawn: docs/verdict.svg"
 
+# A client beside a current boto3 and the SageMaker SDK, apart from the stage.
+$(CLIENTS)/.ready: $(BIN)/python pyproject.toml constraints/clients.txt
+	@echo "Installing the clients' environment in $(CLIENTS) ..."
+	@$(BIN)/python -m venv $(CLIENTS)
+	@$(CLIENTS)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints/clients.txt \
+	  --editable '.[labs,sdk]'
+	@touch $@
+
+test-clients: $(VENV)/.dev $(CLIENTS)/.ready
+	@echo "Testing the SageMaker SDK and the client's own installation ..."
+	@CLIENTS_PYTHON=$(CURDIR)/$(CLIENTS)/bin/python $(BIN)/pytest -q tests/clients
+
 constraints:
 	@uv pip compile --quiet --universal --python-version 3.11 --extra stage --extra labs --extra dev \
 	  --no-header --no-annotate pyproject.toml --output-file constraints/dev.txt
+	@uv pip compile --quiet --universal --python-version 3.11 --extra labs --extra sdk \
+	  --no-header --no-annotate pyproject.toml --output-file constraints/clients.txt
 
 clean:
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf $(VENV) $(CLIENTS) .build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -45,7 +45,7 @@ class TooLarge(Exception):  # noqa: N818  reads as what it is
 
 def wrong(*, looked_at: str, found: str, expected: str, likely: str = "", next: str = "") -> NoReturn:  # noqa: A002  the card's own word
     """Fail the check with a card. Without `next` the card says to edit `work/lab.py` and to run the lab again."""
-    raise Wrong(Card(looked_at, found, expected, likely, next))
+    raise Wrong(Card(str(looked_at), str(found), str(expected), str(likely), str(next)))
 
 
 def after(*prerequisites: Callable[..., object]) -> Callable[[Check], Check]:

@@ -114,15 +114,19 @@ class Judge:
         """The trial of the lab whose checks.py is `path`."""
         return self._trials.get(path)
 
-    @pytest.hookimpl(tryfirst=True)
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_load_initial_conftests(
         self, early_config: pytest.Config, parser: pytest.Parser, args: list[str]
-    ) -> None:
-        """Keep the project's own pytest settings out: its addopts and its warning filters are not meant for labs."""
+    ) -> Generator[None, None, None]:
+        """Keep the project's own pytest settings out: addopts, warning filters and conftests are not meant for labs."""
         args[:] = [*shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *early_config.invocation_params.args]
         # Filters of the command line win over the ini file's, where `error` would fail a learner's checks.
         given = parser.parse_known_args(list(args)).pythonwarnings or []
         early_config.known_args_namespace.pythonwarnings = ["ignore", *given]
+        # pytest takes a word that is no path for "here", and would load the conftest.py of every folder test* below.
+        words = early_config.known_args_namespace.file_or_dir or list(self._labs)
+        early_config.known_args_namespace.file_or_dir = [self._translated(word) for word in words]
+        return (yield)
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -166,8 +170,8 @@ class Judge:
         self._descriptions.update({item.nodeid: describe(item) for item in items})
         for item in items:
             module = item.getparent(ChecksModule)
-            assert module is not None
-            self._trials[item.path].listed = module.listed
+            if module is not None:
+                self._trials[item.path].listed = module.listed
 
     @pytest.hookimpl(wrapper=True)
     def pytest_make_collect_report(
@@ -196,12 +200,12 @@ class Judge:
         return result
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_setup(self, item: pytest.Function) -> None:
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Ask nothing when the account cannot be asked, or when a check that this one stands on did not pass."""
         trial = self._trials[item.path]
         if trial.problem:
             raise trial.problem
-        for prerequisite in getattr(item.function, AFTER, ()):
+        for prerequisite in getattr(getattr(item, "function", None), AFTER, ()):
             for before in trial.results_of(prerequisite.__name__):
                 if before.outcome is not Outcome.PASSED:
                     is_chained = before.reason.startswith(NEEDS)

@@ -156,7 +156,9 @@ def _read(
             chunk = os.read(pipe.fileno(), 65536)
             if not chunk:
                 return
-            kept.write(chunk)
+            # A full disk must not stop the reading, which would stop the process in the middle of a print.
+            with contextlib.suppress(OSError):
+                kept.write(chunk)
             if echo:
                 echo(chunk)
 

@@ -80,11 +80,14 @@ def verdict_lines(verdict: Verdict, page: Page) -> list[Text]:
     lines.append(Text(""))
     for before, entry in zip((None, *entries), entries, strict=False):
         lines.extend(_entry(entry, before, page))
-    carded = [entry for entry in entries if entry.card is not None]
-    for entry in carded if page.all_cards else carded[:1]:
-        assert entry.card is not None
+    carded: dict[Card, CheckResult] = {}
+    for entry in entries:
+        if entry.card is not None:
+            # One card for what many checks met, such as a stage that is gone.
+            carded.setdefault(entry.card, entry)
+    for card, entry in list(carded.items())[: None if page.all_cards else 1]:
         lines.append(Text(""))
-        lines.extend(card_lines(card_title(entry), _with_next(entry.card, verdict), page))
+        lines.extend(card_lines(card_title(entry), _with_next(card, entry.outcome, verdict), page))
     lines.append(Text(""))
     lines.extend(_foot(verdict, page))
     for note in verdict.notes:
@@ -217,14 +220,8 @@ def _foot(verdict: Verdict, page: Page) -> list[Text]:
         Outcome.SKIPPED: f"pytest labs/{verdict.number}",
         Outcome.ERROR: "stagemaker status",
     }[verdict.outcome]
-    pieces = [
-        page.text(", ".join(counts) or "nothing checked", "bold " + STYLES[verdict.outcome]),
-        page.text(duration(verdict.seconds)),
-        page.text(cost(verdict.cost_on_aws)),
-        page.text(command),
-    ]
-    lines = [Text("") + pieces[0]]
-    for piece in pieces[1:]:
+    lines = page.wrap(", ".join(counts) or "nothing checked", Text(""), "bold " + STYLES[verdict.outcome])
+    for piece in (page.text(words) for words in (duration(verdict.seconds), cost(verdict.cost_on_aws), command)):
         if cell_len(lines[-1].plain) + 3 + cell_len(piece.plain) <= page.width:
             lines[-1] = lines[-1] + Text("   ") + piece
         else:
@@ -232,10 +229,11 @@ def _foot(verdict: Verdict, page: Page) -> list[Text]:
     return lines
 
 
-def _with_next(card: Card, verdict: Verdict) -> Card:
-    if card.next:
-        return card
-    return dataclasses.replace(card, next=f"edit work/lab.py, then: pytest labs/{verdict.number}")
+def _with_next(card: Card, outcome: Outcome, verdict: Verdict) -> Card:
+    """The card with a next step: the lab's usual one where it names none of its own."""
+    again = f"pytest labs/{verdict.number}"
+    usual = f"{again} once more" if outcome is Outcome.ERROR else f"edit work/lab.py, then: {again}"
+    return dataclasses.replace(card, next=card.next or usual)
 
 
 def _cut(line: Text, page: Page) -> Text:

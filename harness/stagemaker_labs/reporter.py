@@ -30,7 +30,8 @@ class LabReporter:
         self._loud = loud
         self._config = config
         self._verbosity: int = config.option.verbose
-        self._books = loud if self._verbosity > 0 else pytest.TerminalReporter(config, io.StringIO())
+        # Its class by way of the object: pytest 8.3 does not give the name away.
+        self._books = loud if self._verbosity > 0 else type(loud)(config, io.StringIO())
         loud.stats = self._books.stats
         self._page = render.for_stream(getattr(sys.stdout, "encoding", None), all_cards=self._verbosity > 0)
         self._is_live = sys.stdout.isatty() and self._verbosity >= 0
@@ -129,7 +130,7 @@ class LabReporter:
 def replace(config: pytest.Config) -> LabReporter | None:
     """Put our reporter in the place of pytest's; None when there is none (`-p no:terminal`)."""
     standard = config.pluginmanager.get_plugin(NAME)
-    if not isinstance(standard, pytest.TerminalReporter):
+    if standard is None:
         return None
     config.pluginmanager.unregister(standard)
     reporter = LabReporter(config, standard)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import linecache
 import re
 import signal
 import sys
@@ -157,7 +158,7 @@ def _frame_lines(frames: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """The learner's own lines, in the order in which they were called."""
     shown = frames[-SHOWN_FRAMES:]
     width = max(len(f"{frame['file']}:{frame['line']}") for frame in shown)
-    lines = [f"{frame['file']}:{frame['line']}".ljust(width) + "  " + clean(frame["source"]) for frame in shown]
+    lines = [f"{frame['file']}:{frame['line']}".ljust(width) + "  " + one_line(frame["source"]) for frame in shown]
     if len(frames) > len(shown):
         lines.insert(0, f"... {plural(len(frames) - len(shown), 'call')} before")
     return tuple(lines)
@@ -183,9 +184,8 @@ def _stood_at(where: Path, folder: Path) -> tuple[str, str] | None:
         return None
     for file, number in re.findall(r'File "([^"]+)", line (\d+)', told):
         if Path(file).is_relative_to(folder):
-            lines = Path(file).read_text(encoding="utf-8", errors="replace").splitlines()
-            source = lines[int(number) - 1] if int(number) <= len(lines) else ""
-            return f"work/{Path(file).relative_to(folder)}, line {number}", clean(source.strip())
+            source = linecache.getline(file, int(number)).strip()
+            return f"work/{Path(file).relative_to(folder)}, line {number}", clean(source)
     return None
 
 

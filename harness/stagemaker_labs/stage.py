@@ -50,9 +50,17 @@ class Environment:
 
 
 def command() -> list[str]:
-    """The words that start the stage's command, in this environment or in the one that the user names."""
+    """The words that start the stage's command, in this environment or in the one that the user names.
+
+    Raises Problem when what the user names is no command line.
+    """
     named = os.environ.get(COMMAND_VARIABLE)
-    return shlex.split(named) if named else [sys.executable, "-m", "stagemaker"]
+    if not named:
+        return [sys.executable, "-m", "stagemaker"]
+    try:
+        return shlex.split(named)
+    except ValueError as error:
+        raise Problem("the stage's command cannot be read", Card(f"{COMMAND_VARIABLE}={named}", str(error))) from error
 
 
 def require() -> None:

@@ -39,8 +39,11 @@ def clean(text: str) -> str:
 
 def one_line(text: str, limit: int = 400) -> str:
     """`text` cleaned, on one line, and cut with an ellipsis after `limit` characters."""
-    line = " ".join(clean(text).split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    # Cleaning goes character by character: of a message of megabytes only the beginning is looked at.
+    beginning = text[: 8 * limit]
+    line = " ".join(clean(beginning).split())
+    is_whole = len(beginning) == len(text) and len(line) <= limit
+    return line if is_whole else line[: limit - 1] + "…"
 
 
 def ascii_only(text: str) -> str:

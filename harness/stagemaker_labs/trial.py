@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +22,7 @@ from stagemaker_labs.lab import Lab
 from stagemaker_labs.problem import Card, Problem
 from stagemaker_labs.progress import LastRun, Progress
 from stagemaker_labs.targets import Opened, Target
+from stagemaker_labs.text import one_line
 from stagemaker_labs.verdict import CheckResult, Outcome, Run, RunState, Verdict
 from stagemaker_labs.workspace import HIDDEN, Workspace
 
@@ -110,6 +113,8 @@ class Trial:
                 "the workbench could not use its own files",
                 Card(str(error.filename or self.workspace.folder), error.strerror or str(error), next="mend that"),
             )
+        except Exception as error:  # noqa: BLE001  a fault of ours must not look like the learner's, nor fill the screen
+            self.problem = self._fault(error)
 
     def target_went_away(self) -> Problem | None:
         """The problem to give to all further checks when the target does not answer any more."""
@@ -176,7 +181,10 @@ class Trial:
         try:
             if self.workspace.hidden.is_dir():
                 verdict.write(self.workspace.hidden / VERDICT_FILE, [result])
-                self._save(self._progress.with_verdict(result))
+                # Written only when it changed: another run may be on its way, which is then what this verdict says.
+                new = self._progress.with_verdict(result)
+                if new != self._progress:
+                    self._save(new)
         except OSError as error:
             self.screen.say(f"the verdict could not be kept: {error}")
         finally:
@@ -191,6 +199,17 @@ class Trial:
         opened = targets.open_target(self.wishes.target, starting=lambda: self.screen.say("starting the stage"))
         self._opened = opened
         return opened
+
+    def _fault(self, error: Exception) -> Problem:
+        """A fault of the workbench's own, its traceback kept in a file."""
+        detail: tuple[str, ...] = ()
+        with contextlib.suppress(OSError):
+            detail = (f"full traceback: {os.path.relpath(self.keep_trace(traceback.format_exc()))}",)
+        found = one_line(f"{type(error).__name__}: {error}")
+        return Problem(
+            "a fault of the workbench",
+            Card("what it does before the checks", found, next="report it with the file below", detail=detail),
+        )
 
     def _set_scene(self, opened: Opened) -> None:
         if self._progress.scene_set_on == opened.environment.stage_id:
@@ -214,7 +233,7 @@ class Trial:
         if self.wishes.no_run:
             return _not_run(RunState.NOT_ASKED, "work/lab.py was not run: --no-run")
         if last and not self.wishes.rerun and _is_unchanged(last, settings, before, data):
-            note = f"work/lab.py has not changed since it ran {_when(last.finished)}: not run again"
+            note = f"work/lab.py has not changed since it ran {_when(last.finished)}: not run again (--rerun)"
             return _not_run(RunState.UNCHANGED, note)
         return self._run_now(opened, variables, settings, before, data)
 

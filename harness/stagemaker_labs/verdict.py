@@ -157,7 +157,8 @@ def write(file: Path, verdicts: Iterable[Verdict]) -> None:
     """Write the verdicts to `file` in one step, so that a reader never sees half of them."""
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(file.name + ".part")
-    part.write_text(to_json(verdicts), encoding="utf-8")
+    # A file name in a card may hold bytes that are no text; as an escape they are still JSON.
+    part.write_bytes(to_json(verdicts).encode("utf-8", "backslashreplace"))
     part.replace(file)
 
 

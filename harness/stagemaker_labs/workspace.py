@@ -59,8 +59,9 @@ class Workspace:
 
     @property
     def shown(self) -> str:
-        """The work folder as a learner would type it from here."""
-        return os.path.relpath(self.folder)
+        """The work folder as a learner would type it from here; in full when it is far away."""
+        near = os.path.relpath(self.folder)
+        return str(self.folder) if near.startswith(os.path.join("..", "..")) else near  # noqa: PTH118  a text
 
     def create(self) -> bool:
         """Make the folder and `lab.py` from the starter. False when there is work in it: it is left as it is."""
@@ -147,10 +148,12 @@ class Workspace:
         kept = {name: value for name, value in variables.items() if name not in {"PATH", "HOME"}}
         lines = [
             "# Written by the workbench at each start and run; loaded by editors. Do not commit it.",
-            *(f'{name}="{value}"' for name, value in kept.items()),
+            # Single quotes: within them no loader takes a `$` of a key for a variable.
+            *(f"{name}='{value}'" for name, value in kept.items()),
         ]
         file = self.folder / ".env"
         with _writable(file), os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+            os.fchmod(out.fileno(), 0o600)
             out.write("\n".join(lines) + "\n")
 
     @contextlib.contextmanager

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
+import signal
 import socket
 import subprocess
 import sys
@@ -235,19 +239,63 @@ def test_a_work_folder_that_cannot_be_written(learner: Any) -> None:
     assert learner.work.read_text() == "mine"
 
 
-def test_a_second_run_at_the_same_time(learner: Any) -> None:
-    """The second is told to wait and judges nothing; the first goes on."""
-    learner.writes("import time\ntime.sleep(2)\n")
-    first = subprocess.Popen(
+def started(learner: Any, **standard: Any) -> subprocess.Popen[str]:
+    """`pytest labs/01`, once work/lab.py runs."""
+    process = subprocess.Popen(
         [sys.executable, "-m", "pytest", "labs/01"],
         cwd=learner.course,
         env=learner.environment(),
-        stdout=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
         text=True,
+        **standard,
     )
     deadline = time.monotonic() + 20
-    while not (learner.work / ".stagemaker" / "output.txt").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    while not (learner.account / "runs").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return process
+
+
+SLEEPS = "import os, time\nopen(os.path.join(os.environ['AWS_TOY_ACCOUNT'], 'runs'), 'w').write(str(os.getpid()))\n"
+
+
+def test_an_interrupt(learner: Any) -> None:
+    """Ctrl-C ends the file, says that nothing was judged, and leaves neither a verdict nor a traceback."""
+    learner.writes(SLEEPS + "time.sleep(60)\n")
+    process = started(learner, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == pytest.ExitCode.INTERRUPTED
+    assert out.splitlines()[-1] == "interrupted: nothing was judged; if work/lab.py was running, it was ended"
+    assert "Traceback" not in out
+    assert not (learner.work / ".stagemaker" / "verdict.json").exists()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((learner.account / "runs").read_text()), 0)
+
+
+def test_a_terminal(learner: Any) -> None:
+    """On a terminal the seconds pass on one line, which is wiped before the verdict, and the verdict has colours."""
+    learner.writes(SLEEPS + "time.sleep(1.2)\n")
+    ours, theirs = pty.openpty()
+    with open(theirs, "w") as screen:  # noqa: PTH123  a descriptor, no path
+        process = started(learner, stdout=screen, stderr=screen)
+    seen = b""
+    with contextlib.suppress(OSError):
+        while chunk := os.read(ours, 65536):
+            seen += chunk
+    os.close(ours)
+    assert process.wait(timeout=30) == 1
+    chatter, _, verdict = seen.decode().partition("Lab 01")
+    lines = chatter.split("\r")
+    assert "running work/lab.py  0 s" in lines
+    assert "running work/lab.py  1 s" in lines
+    assert chatter.splitlines()[-1].removeprefix("\x1b[1m") == ""
+    assert "\x1b[31m✗" in verdict
+
+
+def test_a_second_run_at_the_same_time(learner: Any) -> None:
+    """The second is told to wait and judges nothing; the first goes on."""
+    learner.writes(SLEEPS + "time.sleep(1.5)\n")
+    first = started(learner, stdout=subprocess.PIPE)
     second = learner.types("pytest", "labs/01")
     assert second.code == 6
     assert "another run is on its way" in second.out

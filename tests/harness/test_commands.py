@@ -20,7 +20,7 @@ def test_start(learner: Any, same_as_kept: Any) -> None:
     seen = learner.types("stagemaker", "start", "01")
     assert seen.code == 0
     assert (learner.work / ".stagemaker" / "data" / "tiny" / "rows.csv").read_text() == "1\n2\n3\n"
-    assert 'LAB_PREFIX="ann-lab01"' in (learner.work / ".env").read_text()
+    assert "LAB_PREFIX='ann-lab01'" in (learner.work / ".env").read_text()
     same_as_kept("start", seen.out)
 
 

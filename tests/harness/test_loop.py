@@ -144,7 +144,7 @@ def test_the_file_for_editors(learner: Any) -> None:
     judged(learner, "labs/01")
     file = learner.work / ".env"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert 'LAB_PREFIX="ann-lab01"' in file.read_text()
+    assert "LAB_PREFIX='ann-lab01'" in file.read_text()
     assert "PATH" not in file.read_text()
     assert judged(learner, "labs/01").run.state is RunState.UNCHANGED
 

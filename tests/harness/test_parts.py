@@ -305,7 +305,8 @@ def test_text_is_safe_to_show() -> None:
         == "abc d e\N{REPLACEMENT CHARACTER}f\N{REPLACEMENT CHARACTER}"
     )
     assert text.one_line("x" * 500) == "x" * 399 + "…"
-    assert text.ascii_only("é – ≥ … │─┌ 日") == r"e - >= ... |-+ \u65e5"
+    assert text.one_line("x " + " " * 10_000_000) == "x…"
+    assert text.ascii_only("é \N{EN DASH} ≥ … │─┌ 日") == r"e - >= ... |-+ \u65e5"
     assert (text.plural(1, "row"), text.plural(1200, "row")) == ("1 row", "1,200 rows")
     assert [text.duration(s) for s in (0.0, 0.04, 0.94, 1.2, 59.6, 125)] == [
         *("0.0 s", "0.1 s", "1.0 s", "1 s", "1 min 0 s", "2 min 5 s"),

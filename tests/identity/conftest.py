@@ -51,6 +51,10 @@ AWS_MANAGED = {
 }
 
 
+def _unique_id() -> str:
+    return uuid.uuid4().hex[:17].upper()
+
+
 @dataclass
 class Entity:
     """A user, a role or a group as IAM keeps it."""
@@ -65,14 +69,15 @@ class Entity:
     boundary: str = ""
     trust: str = ""
     longest: int = 3600
-    unique_id: str = field(default_factory=lambda: uuid.uuid4().hex[:17].upper())
+    unique_id: str = field(default_factory=_unique_id)
 
     @property
     def arn(self) -> str:
+        """As IAM makes it of name and path."""
         return f"arn:aws:iam::{ACCOUNT}:{self.kind.lower()}{self.path}{self.name}"
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The account's answer is an error."""
 
     def __init__(self, code: str, status: int = 404) -> None:
@@ -84,14 +89,13 @@ class Refused(Exception):
 class Account:
     """IAM and S3 as far as identity asks them. `calls` lists what was asked."""
 
-    refused = Refused
-
     def __init__(self) -> None:
         self.entities: dict[str, dict[str, Entity]] = {"User": {}, "Group": {}, "Role": {}}
         self.managed: dict[str, str] = {}
         self.buckets: dict[str, dict[str, str]] = {}
         self.calls: list[str] = []
         self.page_size = 100
+        self.unknown_policies: set[str] = set()
         self.fails = ""
         """A call that fails with 503."""
 
@@ -106,19 +110,19 @@ class Account:
         try:
             if service == "s3":
                 return Reply(200, {}, self._subresource(unquote(request.path[1:]), request.query).encode())
-            answer = getattr(self, f"_{name}")(**{key.replace(".", "_"): value for key, value in parameters.items()})
-        except Refused as error:
+            answer = self._answer(name, parameters)
+        except RefusedError as error:
             document = f"<Error><Code>{error.code}</Code><Message>{error.code}</Message></Error>"
             return Reply(error.status, {}, f"<ErrorResponse>{document}</ErrorResponse>".encode())
         namespace = "https://iam.amazonaws.com/doc/2010-05-08/"
-        document = f'<{name}Response xmlns="{namespace}"><{name}Result>{answer or ""}</{name}Result></{name}Response>'
+        document = f'<{name}Response xmlns="{namespace}"><{name}Result>{answer}</{name}Result></{name}Response>'
         return Reply(200, {"content-type": "text/xml"}, document.encode())
 
     def _subresource(self, bucket: str, name: str) -> str:
         if bucket not in self.buckets:
-            raise Refused("NoSuchBucket")
+            raise RefusedError("NoSuchBucket")
         if name not in self.buckets[bucket]:
-            raise Refused({"policy": "NoSuchBucketPolicy"}.get(name, "NoSuchPublicAccessBlockConfiguration"))
+            raise RefusedError({"policy": "NoSuchBucketPolicy"}.get(name, "NoSuchPublicAccessBlockConfiguration"))
         return self.buckets[bucket][name]
 
     def block(self, bucket: str, **settings: bool) -> None:
@@ -128,9 +132,45 @@ class Account:
             f"<PublicAccessBlockConfiguration>{content}</PublicAccessBlockConfiguration>"
         )
 
-    def _GetAccountAuthorizationDetails(self, Marker: str = "0", **_: str) -> str:
+    def _answer(self, action: str, given: dict[str, str]) -> str:
+        """What is inside the result of an IAM action. Raises RefusedError."""
+        match action:
+            case "GetAccountAuthorizationDetails":
+                return self._details(int(given.get("Marker", "0")))
+            case "GetUser":
+                return f"<User>{_boundary(self._find('User', given))}</User>"
+            case "GetRole":
+                role = self._find("Role", given)
+                return f"<Role><MaxSessionDuration>{role.longest}</MaxSessionDuration>{_boundary(role)}</Role>"
+            case "GetPolicy" | "GetPolicyVersion" if given["PolicyArn"] not in AWS_MANAGED:
+                raise RefusedError("NoSuchEntity")
+            case "GetPolicy":
+                return "<Policy><DefaultVersionId>v1</DefaultVersionId></Policy>"
+            case "GetPolicyVersion":
+                document = quote(AWS_MANAGED[given["PolicyArn"]])
+                return f"<PolicyVersion><Document>{document}</Document></PolicyVersion>"
+            case "CreateAccessKey":
+                return (
+                    f"<AccessKey><UserName>{given['UserName']}</UserName>"
+                    f"<AccessKeyId>AKIANEW{len(self.calls)}</AccessKeyId><Status>Active</Status>"
+                    f"<SecretAccessKey>made/by+iam{len(self.calls)}</SecretAccessKey></AccessKey>"
+                )
+            case "CreateUser":
+                self.add(Entity("User", given["UserName"]))
+            case "CreateRole":
+                self.add(Entity("Role", given["RoleName"], given["Path"], trust=given["AssumeRolePolicyDocument"]))
+            case "AttachUserPolicy" | "AttachRolePolicy":
+                if given["PolicyArn"] in self.unknown_policies:
+                    raise RefusedError("NoSuchEntity")
+                self._find(action[6:10], given).attached.append(given["PolicyArn"])
+            case "PutUserPolicy" | "PutRolePolicy":
+                self._find(action[3:7], given).inline[given["PolicyName"]] = given["PolicyDocument"]
+            case _:
+                raise RefusedError("InvalidAction", 400)
+        return ""
+
+    def _details(self, first: int) -> str:
         entities = [entity for kind in self.entities.values() for entity in kind.values()]
-        first = int(Marker)
         page = entities[first : first + self.page_size]
         more = first + self.page_size < len(entities)
         lists = "".join(
@@ -148,56 +188,18 @@ class Account:
         truncated = f"<IsTruncated>{str(more).lower()}</IsTruncated>"
         return f"{lists}<Policies>{'' if more else policies}</Policies>{truncated}{marker}"
 
-    def _find(self, kind: str, name: str) -> Entity:
+    def _find(self, kind: str, given: dict[str, str]) -> Entity:
+        name = given[f"{kind}Name"]
         if name not in self.entities[kind]:
-            raise Refused("NoSuchEntity")
+            raise RefusedError("NoSuchEntity")
         return self.entities[kind][name]
-
-    def _GetUser(self, UserName: str, **_: str) -> str:
-        return f"<User>{_boundary(self._find('User', UserName))}</User>"
-
-    def _GetRole(self, RoleName: str, **_: str) -> str:
-        role = self._find("Role", RoleName)
-        return f"<Role><MaxSessionDuration>{role.longest}</MaxSessionDuration>{_boundary(role)}</Role>"
-
-    def _GetPolicy(self, PolicyArn: str, **_: str) -> str:
-        if PolicyArn not in AWS_MANAGED:
-            raise Refused("NoSuchEntity")
-        return f"<Policy><Arn>{PolicyArn}</Arn><DefaultVersionId>v1</DefaultVersionId></Policy>"
-
-    def _GetPolicyVersion(self, PolicyArn: str, **_: str) -> str:
-        return f"<PolicyVersion><Document>{quote(AWS_MANAGED[PolicyArn])}</Document></PolicyVersion>"
-
-    def _CreateUser(self, UserName: str, **_: str) -> None:
-        self.add(Entity("User", UserName))
-
-    def _CreateRole(self, RoleName: str, Path: str, AssumeRolePolicyDocument: str, **_: str) -> None:
-        self.add(Entity("Role", RoleName, Path, trust=AssumeRolePolicyDocument))
 
     def add(self, entity: Entity) -> Entity:
         """Take an entity in, as CreateUser and CreateRole do."""
         if entity.name in self.entities[entity.kind]:
-            raise Refused("EntityAlreadyExists", 409)
+            raise RefusedError("EntityAlreadyExists", 409)
         self.entities[entity.kind][entity.name] = entity
         return entity
-
-    def _AttachUserPolicy(self, UserName: str, PolicyArn: str, **_: str) -> None:
-        self._find("User", UserName).attached.append(PolicyArn)
-
-    def _AttachRolePolicy(self, RoleName: str, PolicyArn: str, **_: str) -> None:
-        self._find("Role", RoleName).attached.append(PolicyArn)
-
-    def _PutUserPolicy(self, UserName: str, PolicyName: str, PolicyDocument: str, **_: str) -> None:
-        self._find("User", UserName).inline[PolicyName] = PolicyDocument
-
-    def _PutRolePolicy(self, RoleName: str, PolicyName: str, PolicyDocument: str, **_: str) -> None:
-        self._find("Role", RoleName).inline[PolicyName] = PolicyDocument
-
-    def _CreateAccessKey(self, UserName: str, **_: str) -> str:
-        return (
-            f"<AccessKey><UserName>{UserName}</UserName><AccessKeyId>AKIANEW{len(self.calls)}</AccessKeyId>"
-            f"<Status>Active</Status><SecretAccessKey>made/by+iam{len(self.calls)}</SecretAccessKey></AccessKey>"
-        )
 
 
 def _boundary(entity: Entity) -> str:
@@ -229,6 +231,7 @@ class Clock:
         self.ahead = timedelta()
 
     def __call__(self) -> datetime:
+        """The time that the room believes it is."""
         return datetime.now(UTC) + self.ahead
 
 
@@ -378,10 +381,11 @@ def sign(
     request = AWSRequest(method=method, url=url, data=body, headers=headers or {})
     credentials = Credentials(key.access_key_id, key.secret_access_key, token)
     if expires is not None:
-        signer = (S3SigV4QueryAuth if service == "s3" else SigV4QueryAuth)(credentials, service, region, expires)
+        presigner = S3SigV4QueryAuth if service == "s3" else SigV4QueryAuth
+        presigner(credentials, service, region, expires).add_auth(request)
     else:
-        signer = (S3SigV4Auth if service == "s3" else SigV4Auth)(credentials, service, region)
-    signer.add_auth(request)
+        signer = S3SigV4Auth if service == "s3" else SigV4Auth
+        signer(credentials, service, region).add_auth(request)
     prepared = request.prepare()
     target = urlsplit(prepared.url)
     sent = {

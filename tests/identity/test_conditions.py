@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from stagemaker.identity.conditions import parse_condition
 from stagemaker.identity.globs import Text, glob
 
@@ -21,7 +22,7 @@ def holds(operator: str, values: Any, *actual: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    "operator,value,actual,expected",
+    ("operator", "value", "actual", "expected"),
     [
         ("StringEquals", "a", "a", True),
         ("StringEquals", "a*", "ab", False),
@@ -64,7 +65,7 @@ def test_operators(operator: str, value: Any, actual: str, expected: bool) -> No
 
 
 @pytest.mark.parametrize(
-    "operator,values,actual,expected",
+    ("operator", "values", "actual", "expected"),
     [
         ("ForAllValues:StringEquals", ["a", "b"], ["a", "b"], True),
         ("ForAllValues:StringEquals", ["a", "b"], ["a", "c"], False),

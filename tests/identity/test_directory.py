@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from stagemaker.identity.actions import Call
+from stagemaker.identity.observation import is_observed
 from stagemaker.wire.errors import AwsError
 from stagemaker.wire.message import Reply, Request
 
@@ -33,7 +35,7 @@ def test_policies_are_asked_for_once(room: Any, signed: Signed) -> None:
 
 
 @pytest.mark.parametrize(
-    "operation,asked_anew",
+    ("operation", "asked_anew"),
     [
         ("PutUserPolicy", True),
         ("DeleteUserPolicy", True),
@@ -67,7 +69,7 @@ def test_a_failed_write_may_have_written(room: Any, signed: Signed) -> None:
 
 
 @pytest.mark.parametrize(
-    "call,counts",
+    ("call", "counts"),
     [
         (Call("s3", "PutBucketPolicy", (), bucket="lake"), True),
         (Call("s3", "DeleteBucketPolicy", (), bucket="lake"), True),
@@ -172,7 +174,7 @@ def test_a_policy_that_nobody_can_read(room: Any, signed: Signed) -> None:
     assert failed.value.status == 500
 
 
-def test_only_writes_need_to_be_observed(room: Any) -> None:
+def test_only_writes_need_to_be_observed() -> None:
     """Reads and objects may stream past; writes to IAM and to what decides about a bucket may not."""
     for call, observed in (
         (Call("iam", "CreateAccessKey", ()), True),
@@ -181,4 +183,4 @@ def test_only_writes_need_to_be_observed(room: Any) -> None:
         (Call("s3", "GetObject", ()), False),
         (Call("sns", "Publish", ()), False),
     ):
-        assert room.identity.is_observed(call) is observed
+        assert is_observed(call) is observed

@@ -8,10 +8,13 @@ import stat
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
+
 from stagemaker.identity.actions import Call
 from stagemaker.identity.keys import KeyFile
+from stagemaker.identity.principal import Principal, PrincipalKind
 from stagemaker.wire.errors import AwsError
 from stagemaker.wire.message import Reply, Request
 
@@ -96,7 +99,7 @@ class TestLearning:
         assert room.identity._keyring.find("AKIAX").user_name == "ann"
 
     @pytest.mark.parametrize(
-        "operation,parameters,status,known",
+        ("operation", "parameters", "status", "known"),
         [
             ("UpdateAccessKey", {"Status": "Inactive"}, 200, False),
             ("UpdateAccessKey", {"Status": "Active"}, 200, True),
@@ -138,6 +141,55 @@ class TestLearning:
         with pytest.raises(AwsError, match="could not write its state") as failed:
             room.user("ann")
         assert failed.value.status == 500
+
+
+OWN_KEYS = {
+    "Version": "2012-10-17",
+    "Statement": {
+        "Effect": "Allow",
+        "Action": "iam:*AccessKey*",
+        "Resource": "arn:aws:iam::*:user/${aws:username}",
+    },
+}
+
+
+@pytest.mark.parametrize("operation", ["DeleteAccessKey", "UpdateAccessKey"])
+@pytest.mark.parametrize(
+    ("whose", "named", "outcome"),
+    [
+        ("own", "", None),
+        ("own", "ann", None),
+        ("admin", "", "NoSuchEntity"),
+        ("admin", "ann", "NoSuchEntity"),
+        ("admin", "admin", "AccessDenied"),
+    ],
+)
+def test_managing_ones_own_keys_reaches_no_others(
+    operation: str, whose: str, named: str, outcome: str | None, room: Any, signed: Signed
+) -> None:
+    """Who may change the keys of one user finds no other user's key, named or not."""
+    ann = room.user("ann", OWN_KEYS)
+    key = ann if whose == "own" else room.keys.admin
+    fields = {"Action": operation, "AccessKeyId": key.access_key_id, **({"UserName": named} if named else {})}
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    request = signed(ann, "iam", "POST", "/", urlencode(fields).encode(), headers)
+    error = room.refusal(lambda: room.backing_call(request, "iam"))
+    assert (error.code if error else None) == outcome
+
+
+def test_secrets_are_not_shown(room: Any) -> None:
+    """A key or session that ends up in a log says nothing that signs a call."""
+    session = room.identity.sessions.session_of_user(room.run(_principal(room)), None)
+    shown = f"{room.keys}{session}"
+    for secret in (room.keys.admin.secret_access_key, session.key.secret_access_key, session.token):
+        assert secret not in shown
+
+
+async def _principal(room: Any) -> Principal:
+    user = (await room.identity._directory.account()).users["admin"]
+    return Principal(
+        user.arn, user.unique_id, kind=PrincipalKind.USER, account=ACCOUNT, name="admin", entity_arn=user.arn
+    )
 
 
 class TestSeeding:
@@ -194,10 +246,6 @@ class TestSeeding:
 
     def test_it_fails_aloud(self, empty_room: Any) -> None:
         """When the backing does not know a policy, the start says which call it refused."""
-
-        def unknown(**_: str) -> None:
-            raise empty_room.account.refused("NoSuchEntity")
-
-        empty_room.account._AttachUserPolicy = unknown
+        empty_room.account.unknown_policies.add("arn:aws:iam::aws:policy/PowerUserAccess")
         with pytest.raises(AwsError, match="iam:AttachUserPolicy while the account was set up: NoSuchEntity"):
             empty_room.run(empty_room.identity.start())

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from stagemaker.identity.payload import Payload
 from stagemaker.identity.refusals import Family
 from stagemaker.identity.sigv4 import EMPTY_SHA256, signing_key
@@ -51,7 +53,7 @@ def test_pieces_may_be_cut_anywhere(cuts: list[int]) -> None:
     reader = payload(SEED).reader()
     assert reader is not None
     edges = sorted({0, *cuts, len(DOCUMENTED)})
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         reader.feed(DOCUMENTED[start:end])
     reader.finish()
 
@@ -69,15 +71,14 @@ def chain(seed: str, *chunks: bytes, trailer: bytes = b"") -> bytes:
     """A signed body, computed anew after the documentation."""
     previous, signed = seed, []
     for data in (*chunks, b""):
-        text = "\n".join(
-            ("AWS4-HMAC-SHA256-PAYLOAD", STAMP, SCOPE, previous, EMPTY_SHA256, hashlib.sha256(data).hexdigest())
-        )
+        digest = hashlib.sha256(data).hexdigest()
+        text = f"AWS4-HMAC-SHA256-PAYLOAD\n{STAMP}\n{SCOPE}\n{previous}\n{EMPTY_SHA256}\n{digest}"
         previous = hmac.new(KEY, text.encode(), hashlib.sha256).hexdigest()
         signed.append((data, previous))
     if not trailer:
         return framed(*signed)
     digest = hashlib.sha256(trailer + b"\n").hexdigest()
-    text = "\n".join(("AWS4-HMAC-SHA256-TRAILER", STAMP, SCOPE, previous, digest))
+    text = f"AWS4-HMAC-SHA256-TRAILER\n{STAMP}\n{SCOPE}\n{previous}\n{digest}"
     signature = hmac.new(KEY, text.encode(), hashlib.sha256).hexdigest()
     return framed(*signed, trailer=trailer + b"\r\nx-amz-trailer-signature:" + signature.encode() + b"\r\n")
 
@@ -91,7 +92,7 @@ def test_a_signed_trailer() -> None:
 
 
 @pytest.mark.parametrize(
-    "body,mode",
+    ("body", "mode"),
     [
         (DOCUMENTED.replace(b"aaaa", b"aaab", 1), CHUNKS),
         (chain("1" * 64, b"one"), CHUNKS),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
+
 from stagemaker.identity.principal import root
 from stagemaker.wire.errors import AwsError
 from stagemaker.wire.message import Request
@@ -48,7 +50,7 @@ PLAIN_HTTP = {"Bool": {"aws:SecureTransport": "false"}}
 
 
 @pytest.mark.parametrize(
-    "own,statements,reason",
+    ("own", "statements", "reason"),
     [
         (None, [allow({"AWS": ANN})], ""),
         (None, [allow({"AWS": [ROOT, ANN]})], ""),
@@ -112,7 +114,7 @@ PUBLIC = bucket_policy(
 
 
 @pytest.mark.parametrize(
-    "policy,request_,allowed",
+    ("policy", "request_", "allowed"),
     [
         ("", anonymous("GET", "/lake/a.csv"), False),
         ("", anonymous("GET", "/"), False),
@@ -163,7 +165,7 @@ class TestPublicAccessBlock:
         room.backing_call(signed(ann, "s3", "GET", "/lake/a.csv"), "s3")
 
     @pytest.mark.parametrize(
-        "statement,refused",
+        ("statement", "refused"),
         [
             (allow("*"), True),
             (allow({"AWS": "*"}), True),
@@ -180,7 +182,7 @@ class TestPublicAccessBlock:
     def test_blocking_public_policies(
         self, statement: dict[str, Any], refused: bool, room: Any, signed: Signed
     ) -> None:
-        """A policy for everyone, unless a condition ties it to someone, is not taken, not even from an administrator."""
+        """A policy for everyone is not taken, not even from an administrator, unless a condition ties it to someone."""
         room.account.buckets["lake"] = {}
         room.account.block("lake", BlockPublicPolicy=True)
         request = signed(room.keys.admin, "s3", "PUT", "/lake?policy", bucket_policy(statement).encode())
@@ -201,35 +203,66 @@ class TestPublicAccessBlock:
 
 
 @pytest.mark.parametrize(
-    "document,message",
+    ("document", "message"),
     [
         ("not json", "Syntax errors in policy."),
         ('{"Statement": []}', "Syntax errors in policy."),
+        ('{"Version": "2020-01-01", "Statement": []}', "The policy must contain a valid version string"),
         (bucket_policy(allow("*", Effect="Permit")), "Syntax errors in policy."),
         (bucket_policy(allow("*", Extra=1)), "Syntax errors in policy."),
+        (bucket_policy(allow("*", Action=[])), "Syntax errors in policy."),
+        (bucket_policy(allow("*", Action=None)), "Policy statement must contain actions."),
+        (bucket_policy(allow("*", NotAction="s3:*")), "Syntax errors in policy."),
         (bucket_policy(allow("*", Action="GetObject")), "Actions/Conditions must be prefaced by a vendor"),
         (bucket_policy(allow("*", Resource="lake/*")), 'Resource lake/* must be in ARN format or "*".'),
         (bucket_policy(allow("*", Condition={"StringSame": {"a": "b"}})), "Invalid Condition type : StringSame."),
+        (bucket_policy(allow("*", Condition={"Bool": "true"})), "Syntax errors in policy."),
         (bucket_policy(allow({"User": "ann"})), "Invalid principal in policy"),
         (bucket_policy({"Effect": "Allow"}), "Missing required field Principal"),
+        (bucket_policy(allow("*", Resource=None)), "Missing required field Resource"),
     ],
 )
-def test_policies_that_cannot_be_read_are_not_stored(document: str, message: str, room: Any, signed: Signed) -> None:
-    """What could not be judged later is refused when it is put, for buckets and in IAM."""
+def test_bucket_policies_that_cannot_be_read(document: str, message: str, room: Any, signed: Signed) -> None:
+    """What could not be judged later is refused when it is put."""
     room.account.buckets["lake"] = {}
-    admin = room.keys.admin
     with pytest.raises(AwsError) as refused:
-        room.backing_call(signed(admin, "s3", "PUT", "/lake?policy", document.encode()), "s3")
-    assert refused.value.code == "MalformedPolicy"
+        room.backing_call(signed(room.keys.admin, "s3", "PUT", "/lake?policy", document.encode()), "s3")
+    assert (refused.value.code, refused.value.status) == ("MalformedPolicy", 400)
     assert message in refused.value.message
-    if "Principal" in message:
-        return
-    body = f"Action=PutUserPolicy&UserName=ann&PolicyName=p&PolicyDocument={document.replace('%', '%25')}".encode()
+
+
+ASSUME = {"Effect": "Allow", "Principal": {"AWS": ANN}, "Action": "sts:AssumeRole"}
+READ = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
+
+
+@pytest.mark.parametrize(
+    ("operation", "field", "statement", "message"),
+    [
+        ("PutUserPolicy", "PolicyDocument", READ, ""),
+        ("CreatePolicyVersion", "PolicyDocument", {**READ, "Principal": "*"}, "should not specify a principal"),
+        ("PutRolePolicy", "PolicyDocument", {**READ, "Resource": None}, "must contain resources"),
+        ("PutGroupPolicy", "PolicyDocument", {**READ, "Resource": "lake"}, "must be in ARN format"),
+        ("CreateRole", "AssumeRolePolicyDocument", ASSUME, ""),
+        ("CreateRole", "AssumeRolePolicyDocument", {**ASSUME, "Resource": "*"}, "Has prohibited field Resource"),
+        ("CreateRole", "AssumeRolePolicyDocument", {**ASSUME, "Principal": None}, "Missing required field Principal"),
+        ("UpdateAssumeRolePolicy", "PolicyDocument", ASSUME, ""),
+        ("UpdateAssumeRolePolicy", "PolicyDocument", READ, "Missing required field Principal"),
+        ("SimulateCustomPolicy", "PolicyDocument", {"anything": 1}, ""),
+    ],
+)
+def test_policies_in_iam_that_cannot_be_read(
+    operation: str, field: str, statement: dict[str, Any], message: str, room: Any, signed: Signed
+) -> None:
+    """IAM takes what it can judge, and tells identity-based policies from trust policies."""
+    kept = {name: value for name, value in statement.items() if value is not None}
+    document = json.dumps({"Version": "2012-10-17", "Statement": kept})
+    body = urlencode({"Action": operation, field: document, "RoleName": "r", "UserName": "u"}).encode()
     headers = {"content-type": "application/x-www-form-urlencoded"}
-    with pytest.raises(AwsError) as refused:
-        room.backing_call(signed(admin, "iam", "POST", "/", body, headers), "iam")
-    assert refused.value.code == "MalformedPolicyDocument"
-    assert message in refused.value.message
+    error = room.refusal(lambda: room.backing_call(signed(room.keys.admin, "iam", "POST", "/", body, headers), "iam"))
+    assert (error is not None) is bool(message)
+    if error is not None:
+        assert (error.code, error.status) == ("MalformedPolicyDocument", 400)
+        assert message in error.message
 
 
 def test_a_locked_out_root_can_mend_the_policy(room: Any) -> None:

@@ -13,6 +13,7 @@ from botocore.config import Config
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 from hypothesis import given
 from hypothesis import strategies as st
+
 from stagemaker.identity.s3_actions import describe_s3
 from stagemaker.identity.s3_routes import read_s3_request, streams
 from stagemaker.wire.errors import AwsError
@@ -52,13 +53,13 @@ def s3() -> Any:
     )
 
     def keep(request: AWSPreparedRequest, **_: object) -> None:
-        raise Kept(request)
+        raise KeptError(request)
 
     client.meta.events.register("before-send", keep)
     return client
 
 
-class Kept(Exception):
+class KeptError(Exception):
     """Carries a request out of botocore."""
 
     def __init__(self, request: AWSPreparedRequest) -> None:
@@ -72,7 +73,7 @@ def test_every_operation_is_recognised(s3: Any) -> None:
     for name in sorted(set(s3.meta.service_model.operation_names) - NOT_HERE):
         shape = s3.meta.service_model.operation_model(name).input_shape
         parameters = {} if shape is None else _smallest(shape, name)
-        with pytest.raises(Kept) as kept:
+        with pytest.raises(KeptError) as kept:
             s3._make_api_call(name, parameters)
         sent = kept.value.request
         url = urlsplit(sent.url)
@@ -105,7 +106,7 @@ def _smallest(shape: Shape, name: str = "") -> Any:
 
 
 @pytest.mark.parametrize(
-    "asked,expected",
+    ("asked", "expected"),
     [
         (request("GET", "/"), {("s3:ListAllMyBuckets", "*")}),
         (request("PUT", "/lake"), {("s3:CreateBucket", "lake")}),
@@ -186,7 +187,7 @@ def test_permissions(asked: Request, expected: set[tuple[str, str]]) -> None:
 
 
 @pytest.mark.parametrize(
-    "host,bucket",
+    ("host", "bucket"),
     [
         ("lake.s3.amazonaws.com", "lake"),
         ("lake.s3.eu-west-1.amazonaws.com", "lake"),
@@ -211,7 +212,7 @@ def test_a_bucket_in_the_path(host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "asked,code",
+    ("asked", "code"),
     [
         (request("GET", "/lake?policy&acl"), "InvalidArgument"),
         (request("GET", "/lake/a?tagging&uploadId=u"), "InvalidArgument"),
@@ -247,7 +248,7 @@ def test_any_key_comes_back(key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "asked,expected",
+    ("asked", "expected"),
     [
         (request("PUT", "/lake/a"), True),
         (request("PUT", "/lake/a?partNumber=1&uploadId=u"), True),

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+
 from stagemaker.identity.actions import Call
 from stagemaker.identity.directory import Account, Entity
 from stagemaker.identity.principal import Principal, PrincipalKind
@@ -56,7 +57,7 @@ HERE = f"eu-west-1:{ACCOUNT}"
 
 
 @pytest.mark.parametrize(
-    "request_,service,action,resource",
+    ("request_", "service", "action", "resource"),
     [
         (query(Action="GetUser", UserName="ann"), "iam", "iam:GetUser", ANN),
         (query(Action="GetUser"), "iam", "iam:GetUser", ANN),
@@ -185,7 +186,7 @@ HERE = f"eu-west-1:{ACCOUNT}"
             Request("GET", "/schedules/s", "groupName=g", {}),
             "scheduler",
             "scheduler:GetSchedule",
-            f"arn:aws:scheduler:{HERE}:schedule/default/s",
+            f"arn:aws:scheduler:{HERE}:schedule/g/s",
         ),
         (
             target("ResourceGroupsTaggingAPI_20170126.GetResources"),
@@ -214,7 +215,7 @@ def test_several_resources() -> None:
 
 
 @pytest.mark.parametrize(
-    "request_,service,taker",
+    ("request_", "service", "taker"),
     [
         (query(Action="AddRoleToInstanceProfile", InstanceProfileName="p", RoleName="runner"), "iam", "ec2"),
         (target("AWSEvents.PutTargets", Rule="r", Targets=[{"Arn": "a", "RoleArn": ROLE}]), "events", "events"),
@@ -234,7 +235,7 @@ def test_roles_that_are_handed_over(request_: Request, service: str, taker: str)
 
 
 @pytest.mark.parametrize(
-    "request_,service,words",
+    ("request_", "service", "words"),
     [
         (target("secretsmanager.GetSecretValue", SecretId="s"), "sqs", "no operation of the service"),
         (target("AmazonSQS.Nothing"), "sqs", "no operation of the service"),
@@ -305,7 +306,7 @@ class TestTheLearner:
     """What the account's second user may do from the start."""
 
     @pytest.mark.parametrize(
-        "fields,allowed",
+        ("fields", "allowed"),
         [
             ({"Action": "ListRoles"}, True),
             ({"Action": "GetRole", "RoleName": "AmazonSageMaker-ExecutionRole"}, True),
@@ -320,7 +321,7 @@ class TestTheLearner:
         assert (room.refusal(lambda: room.backing_call(request, "iam")) is None) is allowed
 
     @pytest.mark.parametrize(
-        "role_arn,allowed",
+        ("role_arn", "allowed"),
         [
             (f"arn:aws:iam::{ACCOUNT}:role/service-role/AmazonSageMaker-ExecutionRole", True),
             (f"arn:aws:iam::{ACCOUNT}:role/admin", False),

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+
 from stagemaker.identity.keys import AccessKey
 from stagemaker.ports import Credentials, PortError
 from stagemaker.wire.errors import AwsError
@@ -35,7 +36,7 @@ ROOT = {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
 
 
 @pytest.mark.parametrize(
-    "trusted,own,allowed",
+    ("trusted", "own", "allowed"),
     [
         (trust({"AWS": ANN}), [], True),
         (trust(ROOT), [policy(ASSUME)], True),
@@ -82,9 +83,9 @@ def test_a_role_that_is_not_there(room: Any) -> None:
         room.assume(room.user("ann", policy(ASSUME)), ROLE)
 
 
-def read(signed: Signed, key: AccessKey, token: str, method: str = "GET") -> Request:
+def read(signed: Signed, session: tuple[AccessKey, str | None], method: str = "GET") -> Request:
     """A call to S3 with temporary credentials."""
-    return signed(key, "s3", method, "/lake/a.csv", token=token)
+    return signed(session[0], "s3", method, "/lake/a.csv", token=session[1])
 
 
 class TestASession:
@@ -101,11 +102,11 @@ class TestASession:
 
     def test_it_may_what_its_role_may(self, session: tuple[AccessKey, str], room: Any, signed: Signed) -> None:
         """And nothing of what its user may; its own name is in refusals."""
-        authenticated, _ = room.backing_call(read(signed, *session), "s3")
+        authenticated, _ = room.backing_call(read(signed, session), "s3")
         arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/reader/work"
         assert authenticated.principal.arn == arn
         with pytest.raises(AwsError) as refused:
-            room.backing_call(read(signed, *session, method="PUT"), "s3")
+            room.backing_call(read(signed, session, method="PUT"), "s3")
         assert refused.value.message == (
             f'User: {arn} is not authorized to perform: s3:PutObject on resource: "arn:aws:s3:::lake/a.csv" '
             "because no identity-based policy allows the s3:PutObject action"
@@ -121,7 +122,7 @@ class TestASession:
         assert f"<Account>{ACCOUNT}</Account>" in answer
 
     @pytest.mark.parametrize(
-        "service,code,status",
+        ("service", "code", "status"),
         [("s3", "ExpiredToken", 400), ("iam", "ExpiredToken", 403), ("sagemaker", "ExpiredTokenException", 400)],
     )
     def test_it_ends(
@@ -137,7 +138,7 @@ class TestASession:
         assert (refused.value.code, refused.value.status) == (code, status)
 
     @pytest.mark.parametrize(
-        "service,without,wrong",
+        ("service", "without", "wrong"),
         [
             ("s3", ("InvalidAccessKeyId", 403), ("InvalidToken", 400)),
             ("iam", ("InvalidClientTokenId", 403), ("InvalidClientTokenId", 403)),
@@ -162,14 +163,14 @@ class TestASession:
 
     def test_a_users_key_takes_no_token(self, session: tuple[AccessKey, str], room: Any, signed: Signed) -> None:
         """A token beside a long-lived key is refused."""
-        request = read(signed, room.keys.learner, session[1])
+        request = read(signed, (room.keys.learner, session[1]))
         with pytest.raises(AwsError, match="InvalidToken"):
             room.run(room.identity.authenticate(request, service_guess="s3"))
 
     def test_it_survives_a_kill(self, session: tuple[AccessKey, str], room: Any, signed: Signed) -> None:
         """What was answered is on the disk: a new process on the folder knows the session and Ann's key."""
         room.open()
-        authenticated, _ = room.backing_call(read(signed, *session), "s3")
+        authenticated, _ = room.backing_call(read(signed, session), "s3")
         assert authenticated.principal.session_name == "work"
 
     def test_a_role_made_anew_is_another_role(self, session: tuple[AccessKey, str], room: Any, signed: Signed) -> None:
@@ -177,14 +178,14 @@ class TestASession:
         del room.account.entities["Role"]["reader"]
         room.role("reader", trust({"AWS": ANN}), policy(READ))
         with pytest.raises(AwsError, match="InvalidAccessKeyId"):
-            room.backing_call(read(signed, *session), "s3")
+            room.backing_call(read(signed, session), "s3")
 
     def test_a_reset_ends_it(self, session: tuple[AccessKey, str], room: Any, signed: Signed) -> None:
         """After a reset no session and no user's key is left but the first ones."""
         room.identity.reset()
         room.run(room.identity.seed())
         with pytest.raises(AwsError, match="InvalidAccessKeyId"):
-            room.backing_call(read(signed, *session), "s3")
+            room.backing_call(read(signed, session), "s3")
         room.backing_call(signed(room.keys.learner, "s3", "GET", "/"), "s3")
 
     def test_a_presigned_url_of_it(self, session: tuple[AccessKey, str], room: Any, signed: Signed) -> None:
@@ -197,7 +198,7 @@ class TestASession:
             room.backing_call(request, "s3")
 
     @pytest.mark.parametrize(
-        "principal,allowed",
+        ("principal", "allowed"),
         [
             ({"AWS": ROLE}, True),
             ({"AWS": f"arn:aws:sts::{ACCOUNT}:assumed-role/reader/work"}, True),
@@ -213,7 +214,7 @@ class TestASession:
         """By its role, or by itself."""
         statement = {"Effect": "Allow", "Principal": principal, "Action": "s3:PutObject", "Resource": "*"}
         room.account.buckets["lake"] = {"policy": json.dumps(policy({**statement, "Resource": "arn:aws:s3:::lake/*"}))}
-        error = room.refusal(lambda: room.backing_call(read(signed, *session, method="PUT"), "s3"))
+        error = room.refusal(lambda: room.backing_call(read(signed, session, method="PUT"), "s3"))
         assert (error is None) is allowed
 
 
@@ -221,7 +222,7 @@ SESSION_SILENT = "because no session policy allows the s3:GetObject action"
 
 
 @pytest.mark.parametrize(
-    "parameters,reason",
+    ("parameters", "reason"),
     [
         ({"Policy": json.dumps(policy(READ))}, None),
         ({"Policy": json.dumps(policy({**READ, "Action": "s3:*"}))}, None),
@@ -241,14 +242,14 @@ def test_session_policies_limit_a_session(
     room.account.buckets["lake"] = {}
     room.role("reader", trust({"AWS": ANN}), policy(READ))
     session = room.assume(room.user("ann"), ROLE, **parameters)
-    error = room.refusal(lambda: room.backing_call(read(signed, *session), "s3"))
+    error = room.refusal(lambda: room.backing_call(read(signed, session), "s3"))
     assert (error.message.partition('" ')[2] if error else None) == reason
     with pytest.raises(AwsError):
-        room.backing_call(read(signed, *session, method="PUT"), "s3")
+        room.backing_call(read(signed, session, method="PUT"), "s3")
 
 
 @pytest.mark.parametrize(
-    "parameters,code,words",
+    ("parameters", "code", "words"),
     [
         ({"DurationSeconds": 7200}, "ValidationError", "exceeds the MaxSessionDuration set for this role"),
         ({"DurationSeconds": 60}, "ValidationException", "greater than or equal to 900"),
@@ -323,7 +324,7 @@ class TestRolesPort:
         assert found.session_token is not None
         key = AccessKey(found.access_key_id, found.secret_access_key)
         room.account.buckets["lake"] = {}
-        authenticated, _ = room.backing_call(read(signed, key, found.session_token), "s3")
+        authenticated, _ = room.backing_call(read(signed, (key, found.session_token)), "s3")
         name = room.keys.role_arn.rpartition("/")[2]
         assert authenticated.principal.arn == f"arn:aws:sts::{ACCOUNT}:assumed-role/{name}/SageMaker"
 
@@ -342,7 +343,7 @@ class TestRolesPort:
         assert refused.value.code == "NoSuchEntity"
 
     @pytest.mark.parametrize(
-        "trusted,allowed",
+        ("trusted", "allowed"),
         [
             (trust({"Service": "sagemaker.amazonaws.com"}), True),
             (trust({"Service": ["ec2.amazonaws.com", "sagemaker.amazonaws.com"]}), True),

@@ -15,6 +15,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+
 from stagemaker.identity.keys import AccessKey
 from stagemaker.identity.sigv4 import expected_signatures, find_signature
 from stagemaker.wire.errors import AwsError
@@ -134,7 +135,7 @@ S3_MISMATCH = (
 
 
 @pytest.mark.parametrize(
-    "service,expected",
+    ("service", "expected"),
     [
         ("s3", ("InvalidAccessKeyId", 403, NO_SUCH_KEY)),
         ("iam", ("InvalidClientTokenId", 403, INVALID_TOKEN)),
@@ -157,7 +158,7 @@ BAD_SIGNATURES = [
 ]
 
 
-@pytest.mark.parametrize("service,expected", BAD_SIGNATURES)
+@pytest.mark.parametrize(("service", "expected"), BAD_SIGNATURES)
 def test_a_wrong_secret(service: str, expected: tuple[str, int, str], room: Any, signed: Signed) -> None:
     """A known key with another secret is refused."""
     forged = replace(room.keys.learner, secret_access_key="x" * 40)
@@ -184,7 +185,7 @@ def tampered(request: Request, part: str) -> Request:
     raise AssertionError(part)
 
 
-@pytest.mark.parametrize("service,expected", BAD_SIGNATURES)
+@pytest.mark.parametrize(("service", "expected"), BAD_SIGNATURES)
 @pytest.mark.parametrize("part", ["method", "path", "query", "host", "signature", "letters"])
 def test_a_request_that_was_changed(
     service: str, expected: tuple[str, int, str], part: str, room: Any, signed: Signed
@@ -194,7 +195,7 @@ def test_a_request_that_was_changed(
     assert refusal(room, tampered(request, part), signing(service)) == expected
 
 
-@pytest.mark.parametrize("service,expected", BAD_SIGNATURES[1:])
+@pytest.mark.parametrize(("service", "expected"), BAD_SIGNATURES[1:])
 def test_another_body(service: str, expected: tuple[str, int, str], room: Any, signed: Signed) -> None:
     """A body that was not the signed one is refused."""
     request = replace(call(signed, room.keys.learner, service), body=b"Action=DeleteUser&UserName=admin")
@@ -233,7 +234,7 @@ def test_the_body_of_an_other_service_cannot_go_unsigned(room: Any, signed: Sign
 
 
 @pytest.mark.parametrize(
-    "service,code,status",
+    ("service", "code", "status"),
     [("iam", "SignatureDoesNotMatch", 403), ("sagemaker", "InvalidSignatureException", 400)],
 )
 @pytest.mark.parametrize("ahead", [16, -16])
@@ -267,7 +268,7 @@ def test_a_clock_that_is_a_little_off(ahead: int, room: Any, signed: Signed) -> 
 
 
 @pytest.mark.parametrize(
-    "service,expected",
+    ("service", "expected"),
     [
         ("iam", ("MissingAuthenticationToken", 403, "Request is missing Authentication Token")),
         ("sagemaker", ("MissingAuthenticationTokenException", 403, "Missing Authentication Token")),
@@ -282,7 +283,7 @@ def test_anonymous_calls(service: str, expected: tuple[str, int, str], room: Any
 
 
 @pytest.mark.parametrize(
-    "authorization,expected",
+    ("authorization", "expected"),
     [
         ("AWS AKIA:c2lnbmF0dXJl", ("InvalidRequest", 400, "mechanism you have provided is not supported")),
         ("AWS4-ECDSA-P256-SHA256 Credential=a", ("InvalidRequest", 400, "AWS4-ECDSA-P256-SHA256")),
@@ -378,7 +379,7 @@ class TestPresigned:
         assert refusal(room, request, "s3") == ("AccessDenied", 403, "Request is not valid yet")
 
     @pytest.mark.parametrize(
-        "expires,words",
+        ("expires", "words"),
         [
             ("604801", "must be less than a week"),
             ("9" * 5000, "must be less than a week"),
@@ -491,7 +492,7 @@ def older_url(key: AccessKey, method: str, path: str, headers: dict[str, str] | 
     """A request to a URL that botocore has presigned in the older way for a minute."""
     asked = AWSRequest(method=method, url=f"http://localhost:4566{path}", headers=headers or {}, auth_path=None)
     HmacV1QueryAuth(Credentials(key.access_key_id, key.secret_access_key), expires=60).add_auth(asked)
-    url = urlsplit(asked.url)
+    url = urlsplit(str(asked.url))
     return Request(method, url.path, url.query, {"host": url.netloc})
 
 

@@ -102,9 +102,14 @@ def test_pages_hold_each_job_once_in_order(jobs: list[tuple[str, float]], sort: 
             if token is None:
                 break
         store.close()
-    created = {name: (round(time), name) for name, time in jobs}
-    key = (lambda name: created[name]) if sort == "CreationTime" else str
-    assert seen == sorted(created, key=key, reverse=order == "Descending")  # type: ignore[arg-type] # a key of either
+    positions = {name: (round(time), name) for name, time in jobs}
+    reverse = order == "Descending"
+    expected = (
+        sorted(positions, key=lambda name: positions[name], reverse=reverse)
+        if sort == "CreationTime"
+        else sorted(positions, reverse=reverse)
+    )
+    assert seen == expected
 
 
 def test_filter_that_is_not_honoured_is_refused(documents: Documents) -> None:

@@ -199,3 +199,30 @@ def test_any_region_is_served(account: Account) -> None:
     logs.create_log_group(logGroupName="there")
     assert [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]] == ["there"]
     assert account.client("logs").describe_log_groups()["logGroups"] == []
+
+
+def test_policy_simulator_says_what_would_happen(account: Account) -> None:
+    """The same evaluation that judges calls, for a role and for a user."""
+    iam = account.client("iam")
+
+    def decisions(source: str, *actions: str, resource: str = "*") -> list[str]:
+        passed = {"ContextKeyName": "iam:PassedToService", "ContextKeyType": "string"}
+        answer = iam.simulate_principal_policy(
+            PolicySourceArn=source,
+            ActionNames=list(actions),
+            ResourceArns=[resource],
+            ContextEntries=[{**passed, "ContextKeyValues": ["sagemaker.amazonaws.com"]}],
+        )
+        return [result["EvalDecision"] for result in answer["EvaluationResults"]]
+
+    role = account.stage.role_arn
+    assert decisions(role, "sagemaker:CreateModel", "cloudwatch:PutMetricData", "iam:CreateUser") == [
+        "allowed",
+        "allowed",
+        "implicitDeny",
+    ]
+    learner = "arn:aws:iam::123456789012:user/learner"
+    assert decisions(learner, "s3:PutObject", "iam:CreateUser") == ["allowed", "implicitDeny"]
+    assert decisions(learner, "iam:PassRole", resource=role) == ["allowed"]
+    with pytest.raises(ClientError, match="cannot be found"):
+        decisions("arn:aws:iam::123456789012:role/nobody", "s3:GetObject")

@@ -124,7 +124,7 @@ def test_acknowledged_writes_survive_kills(state: Path) -> None:
         }
     )
     stamp = int(time.time() * 1000)
-    steps = [
+    steps: list[tuple[str, str, dict[str, Any]]] = [
         ("s3", "create_bucket", {"Bucket": "kept"}),
         ("s3", "put_bucket_policy", {"Bucket": "kept", "Policy": policy}),
         ("s3", "put_object", {"Bucket": "kept", "Key": "k", "Body": b"v"}),

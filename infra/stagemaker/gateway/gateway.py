@@ -61,7 +61,7 @@ class Gateway:
             elif api := self._apis.get(target.service):
                 reply = await self._carry_out(api, replace(head, body=await read_body(receive)), target, request_id)
             else:
-                await self._hand_over(head, target, scope, receive, send)
+                await self._hand_over(head, target, request_id, scope, receive, send)
                 return
         except ClientGoneError:
             return
@@ -93,10 +93,15 @@ class Gateway:
         except AwsError as error:
             return api.codec_for(request).write_error(error, request_id)
 
-    async def _hand_over(self, head: Request, target: Target, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _hand_over(
+        self, head: Request, target: Target, request_id: str, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         """A call to the backing. An object's bytes stream past; every other body is small and read whole."""
         streams = target.service == "s3" and is_object_upload(head)
         request = head if streams else replace(head, body=await read_body(receive))
+        if target.service == "iam" and self._identity.iam.answers(request):
+            await send_reply(await self._carry_out(self._identity.iam, request, target, request_id), send)
+            return
         authenticated = await self._identity.authenticate(
             request, service_guess=target.service, body_is_whole=not streams
         )

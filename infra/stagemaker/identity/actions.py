@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stagemaker.identity.context import Context
+from stagemaker.identity.documents import PolicyKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,4 +41,5 @@ class Call:
     virtual_host: bool = False
     """Whether the bucket stood in the Host header."""
     policy_document: str = ""
-    """A policy that the call would store, so that it can be checked first."""
+    """A policy that the call would store, so that it can be checked first, and what it would be."""
+    policy_kind: PolicyKind = PolicyKind.IDENTITY

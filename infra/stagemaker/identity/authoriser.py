@@ -13,7 +13,6 @@ from stagemaker.identity.documents import MalformedPolicyError, Statement, parse
 from stagemaker.identity.evaluation import Question, Reason, evaluate
 from stagemaker.identity.principal import Principal, PrincipalKind
 from stagemaker.identity.refusals import Family, access_denied
-from stagemaker.wire.errors import AwsError
 
 # IAM user guide, "Determining whether a request is allowed": no policy is needed for these.
 _ALWAYS_ALLOWED = frozenset({"sts:GetCallerIdentity", "sts:GetSessionToken"})
@@ -137,16 +136,3 @@ def _worded(principal: Principal, action: str, resource: str, reason: Reason, fa
     quoted = f'"{resource}"' if family is Family.S3 else resource
     text = f"User: {principal.arn} is not authorized to perform: {action} on resource: {quoted}"
     return f"{text} {reason.value.format(action=action)}".rstrip()
-
-
-def check_policy_document(text: str, *, of_bucket: bool) -> None:
-    """Refuse to let a document be stored that the authoriser could not read later.
-
-    Raises AwsError MalformedPolicy (S3) or MalformedPolicyDocument (IAM), 400.
-    """
-    try:
-        statements = parse_policy(text)
-    except MalformedPolicyError as error:
-        raise AwsError("MalformedPolicy" if of_bucket else "MalformedPolicyDocument", str(error)) from error
-    if of_bucket and any(statement.principals is None for statement in statements):
-        raise AwsError("MalformedPolicy", "Missing required field Principal")

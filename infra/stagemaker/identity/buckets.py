@@ -14,10 +14,6 @@ _ABSENT = {
     "NoSuchPublicAccessBlockConfiguration",
     "NoSuchBucket",
     "InvalidBucketName",
-    # S3 of another region; a bucket that it will not speak of has no policy that could allow a call.
-    "PermanentRedirect",
-    "AuthorizationHeaderMalformed",
-    "IllegalLocationConstraintException",
 }
 
 # Keys that tie a statement for everyone to someone, after "The meaning of public" of S3's user guide.
@@ -105,7 +101,7 @@ def _bucket(name: str, policy: bytes | None, block: bytes | None) -> Bucket:
             settings["restrict_public_buckets"] = text_of(document, ".//RestrictPublicBuckets") == "true"
         return Bucket(parse_policy(policy.decode()) if policy else (), **settings)
     except (MalformedPolicyError, ValueError) as error:
-        raise Unavailable(f"for bucket {name}", str(error)) from error
+        raise Unavailable(f"with settings of bucket {name} that can be read", str(error)) from error
 
 
 def is_public(statements: tuple[Statement, ...]) -> bool:

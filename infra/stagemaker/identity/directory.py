@@ -12,7 +12,6 @@ from stagemaker.identity.backing import Backing, BackingError, Unavailable, text
 from stagemaker.identity.documents import MalformedPolicyError, Statement, parse_policy
 from stagemaker.identity.evaluation import Policies
 from stagemaker.identity.principal import Principal, PrincipalKind
-from stagemaker.wire.errors import AwsError
 
 _AWS_MANAGED = "arn:aws:iam::aws:policy/"
 _ENTITY_LIST = {"User": "UserDetailList", "Group": "GroupDetailList", "Role": "RoleDetailList"}
@@ -77,7 +76,7 @@ class Directory:
             # Shielded: a caller that goes away must not take the answer from the others.
             try:
                 account = await asyncio.shield(asking)
-            except AwsError:
+            except Exception:
                 if self._asking is asking:
                     self._asking = None
                 raise
@@ -171,9 +170,12 @@ class Directory:
 
 def _statements(documents: Iterable[str], whose: str) -> tuple[Statement, ...]:
     try:
-        return tuple(statement for document in documents for statement in parse_policy(document))
+        statements = tuple(statement for document in documents for statement in parse_policy(document))
     except MalformedPolicyError as error:
-        raise Unavailable("for a policy that can be read", f"{whose}: {error}") from error
+        raise Unavailable("with a policy that can be read", f"{whose}: {error}") from error
+    if any(statement.resources is None for statement in statements):
+        raise Unavailable("with a policy that can be read", f"{whose}: Policy statement must contain resources.")
+    return statements
 
 
 def _entity(kind: str, element: ET.Element) -> Entity:

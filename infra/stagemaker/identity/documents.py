@@ -38,6 +38,14 @@ class MalformedPolicyError(ValueError):
     """The document is not a policy; the text says why, in IAM's words where they are known."""
 
 
+class PolicyKind(Enum):
+    """Where a document is put, which decides what its statements must hold."""
+
+    IDENTITY = "identity-based policy"
+    TRUST = "trust policy"
+    BUCKET = "bucket policy"
+
+
 class Effect(Enum):
     """What a statement does when it matches."""
 
@@ -115,6 +123,23 @@ def parse_policy(text: str) -> tuple[Statement, ...]:
     if not isinstance(statements, list) or not statements:
         raise MalformedPolicyError("Syntax errors in policy.")
     return tuple(_statement(statement, variables=version == _CURRENT_VERSION) for statement in statements)
+
+
+def check_policy(text: str, kind: PolicyKind) -> tuple[Statement, ...]:
+    """The statements of a document that is about to be stored as `kind`. Raises MalformedPolicyError."""
+    statements = parse_policy(text)
+    for statement in statements:
+        if kind is PolicyKind.IDENTITY and statement.principals is not None:
+            raise MalformedPolicyError("Policy document should not specify a principal.")
+        if kind is PolicyKind.IDENTITY and statement.resources is None:
+            raise MalformedPolicyError("Policy statement must contain resources.")
+        if kind is not PolicyKind.IDENTITY and statement.principals is None:
+            raise MalformedPolicyError("Missing required field Principal")
+        if kind is PolicyKind.TRUST and statement.resources is not None:
+            raise MalformedPolicyError("Has prohibited field Resource")
+        if kind is PolicyKind.BUCKET and statement.resources is None:
+            raise MalformedPolicyError("Missing required field Resource")
+    return statements
 
 
 def _statement(document: Any, *, variables: bool) -> Statement:

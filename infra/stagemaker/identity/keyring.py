@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 
 from stagemaker.identity.keys import AccessKey, new_access_key
@@ -42,7 +42,7 @@ class Session:
     """Temporary credentials and the principal that they name."""
 
     key: AccessKey
-    token: str
+    token: str = field(repr=False)
     expiration: datetime
     principal: Principal
 
@@ -69,6 +69,11 @@ class Keyring:
     def find(self, access_key_id: str) -> UserKey | Session | None:
         """The key of that id, active or not, over or not."""
         return self._known.get(access_key_id)
+
+    def owner(self, access_key_id: str) -> str | None:
+        """The user that a long-lived key belongs to; None when the key is not known."""
+        entry = self._known.get(access_key_id)
+        return entry.user_name if isinstance(entry, UserKey) else None
 
     @property
     def has_user_keys(self) -> bool:
@@ -159,7 +164,7 @@ def _write_principal(principal: Principal) -> str:
 
 def _read_principal(text: str) -> Principal:
     document = json.loads(text)
-    known = {field.name for field in fields(Principal)}
+    known = {one.name for one in fields(Principal)}
     values = {name: value for name, value in document.items() if name in known}
     values["kind"] = PrincipalKind(values["kind"])
     values["issued_at"] = datetime.fromisoformat(values["issued_at"]).astimezone(UTC) if values["issued_at"] else None

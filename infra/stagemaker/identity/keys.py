@@ -7,7 +7,7 @@ import os
 import secrets
 import string
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 EXECUTION_ROLE_NAME = "AmazonSageMaker-ExecutionRole"
@@ -22,7 +22,7 @@ class AccessKey:
     """An access key: an id of 20 characters and a secret of 40, as AWS makes them."""
 
     access_key_id: str
-    secret_access_key: str
+    secret_access_key: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from stagemaker.identity.refusals import Family, Refusal, refuse
@@ -43,7 +43,7 @@ class Payload:
 
     declared: str
     family: Family
-    key: bytes = b""
+    key: bytes = field(default=b"", repr=False)
     timestamp: str = ""
     scope: str = ""
     signature: str = ""

@@ -8,17 +8,17 @@ from typing import Any
 
 from stagemaker.identity.actions import Call
 from stagemaker.identity.authenticator import Authenticated, Authenticator
-from stagemaker.identity.authoriser import Authoriser, check_policy_document
+from stagemaker.identity.authoriser import Authoriser
 from stagemaker.identity.backing import Backing, Send
 from stagemaker.identity.buckets import Buckets, is_public
 from stagemaker.identity.context import parameter_context, passed_roles, request_context
 from stagemaker.identity.directory import Directory
-from stagemaker.identity.documents import parse_policy
+from stagemaker.identity.documents import MalformedPolicyError, PolicyKind, check_policy
 from stagemaker.identity.forward import forward
 from stagemaker.identity.hoisting import lowered
 from stagemaker.identity.keyring import Keyring
 from stagemaker.identity.keys import Keys
-from stagemaker.identity.observation import Observer, is_observed
+from stagemaker.identity.observation import Observer
 from stagemaker.identity.principal import Principal
 from stagemaker.identity.refusals import Family, access_denied
 from stagemaker.identity.resources import Place
@@ -26,6 +26,7 @@ from stagemaker.identity.s3_actions import describe_s3
 from stagemaker.identity.seed import RegisterAccessKey, is_seeded, seed
 from stagemaker.identity.service_actions import describe_service
 from stagemaker.identity.sessions import SAGEMAKER, Sessions
+from stagemaker.identity.simulation import iam_api
 from stagemaker.identity.sts import sts_api
 from stagemaker.store import Store
 from stagemaker.wire.api import Api
@@ -34,6 +35,8 @@ from stagemaker.wire.message import Reply, Request
 
 # Services of ours that take roles over, by the word in their IAM actions.
 _ROLE_TAKERS = {"sagemaker": SAGEMAKER}
+
+_ON_ACCESS_KEYS = frozenset({"DeleteAccessKey", "UpdateAccessKey"})
 
 
 def _wall_time() -> datetime:
@@ -76,6 +79,8 @@ class Identity:
         """The port `Roles`."""
         self.sts: Api = sts_api(self.sessions, account)
         """STS, a service of ours."""
+        self.iam: Api = iam_api(self._directory, account, clock)
+        """The operations of IAM that are ours: the policy simulator."""
 
     async def authenticate(self, request: Request, *, service_guess: str, body_is_whole: bool = True) -> Authenticated:
         """Who makes the call; see `Authenticator.authenticate`."""
@@ -153,14 +158,21 @@ class Identity:
                 principal, permission.action, [permission.resource], context=context, region=region, family=family
             )
         if call.policy_document:
-            check_policy_document(call.policy_document, of_bucket=family is Family.S3)
-            if family is Family.S3:
-                await self._refuse_public_policy(principal, call, region)
+            await self._check_policy(principal, call, region)
+        if call.service == "iam" and call.operation in _ON_ACCESS_KEYS:
+            self._check_owner(principal, call)
 
-    async def _refuse_public_policy(self, principal: Principal, call: Call, region: str) -> None:
-        """BlockPublicPolicy: a bucket policy for everyone is not taken."""
+    async def _check_policy(self, principal: Principal, call: Call, region: str) -> None:
+        """What could not be judged later is not stored, nor what a bucket's public access block forbids."""
+        of_bucket = call.policy_kind is PolicyKind.BUCKET
+        try:
+            statements = check_policy(call.policy_document, call.policy_kind)
+        except MalformedPolicyError as error:
+            raise AwsError("MalformedPolicy" if of_bucket else "MalformedPolicyDocument", str(error)) from error
+        if not of_bucket or not self._enforce:
+            return
         bucket = await self._buckets.get(call.bucket, region=region)
-        if self._enforce and bucket.block_public_policy and is_public(parse_policy(call.policy_document)):
+        if bucket.block_public_policy and is_public(statements):
             raise access_denied(
                 Family.S3,
                 f"User: {principal.arn} is not authorized to perform: s3:PutBucketPolicy on resource: "
@@ -168,14 +180,16 @@ class Identity:
                 "setting in S3 Block Public Access.",
             )
 
+    def _check_owner(self, principal: Principal, call: Call) -> None:
+        """A key is found under its own user only: the right to change one's own keys must not reach another's."""
+        key_id = str(call.parameters.get("AccessKeyId"))
+        owner = self._keyring.owner(key_id)
+        if owner is not None and owner != (call.parameters.get("UserName") or principal.name) and self._enforce:
+            raise AwsError("NoSuchEntity", f"The Access Key with id {key_id} cannot be found.", 404)
+
     def forward(self, request: Request, authenticated: Authenticated, call: Call) -> Request:
         """The request as the backing must see it."""
         return forward(request, authenticated, call)
-
-    @staticmethod
-    def is_observed(call: Call) -> bool:
-        """Whether `observe` has to see the answer to `call`. Of S3, calls that move objects never."""
-        return is_observed(call)
 
     async def observe(self, call: Call, reply: Reply) -> Reply:
         """Learn from the backing's answer, before the client sees it. Use the reply that is returned."""

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, unquote
 from stagemaker.identity.actions import Call, Permission
 from stagemaker.identity.backing import parse_xml, text_of
 from stagemaker.identity.context import request_context
+from stagemaker.identity.documents import PolicyKind
 from stagemaker.identity.s3_routes import S3Request, read_s3_request
 from stagemaker.wire.errors import AwsError, UnsupportedError
 from stagemaker.wire.message import Request
@@ -115,9 +116,8 @@ def describe_s3(request: Request, *, presigned: bool) -> Call:
     permissions = tuple(_permissions(s3, request))
     policy = request.body.decode("utf-8", "replace") if s3.operation == "PutBucketPolicy" else ""
     context = _context(s3, request, presigned=presigned)
-    return Call(
-        "s3", s3.operation, permissions, context, s3.query, s3.bucket, s3.key, s3.virtual_host, policy_document=policy
-    )
+    where = (s3.bucket, s3.key, s3.virtual_host)
+    return Call("s3", s3.operation, permissions, context, s3.query, *where, policy, PolicyKind.BUCKET)
 
 
 def _permissions(s3: S3Request, request: Request) -> Iterator[Permission]:

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 
 from stagemaker.identity.actions import Call, Permission
 from stagemaker.identity.context import parameter_context, request_context
+from stagemaker.identity.documents import PolicyKind
 from stagemaker.identity.resources import Parameters, Place, resources_of
 from stagemaker.identity.service_models import action_prefix, find_rest, find_target, has_operation
 from stagemaker.wire.errors import AwsError, UnsupportedError
@@ -67,14 +68,8 @@ def describe_service(request: Request, service: str, place: Place) -> Call:
         permissions = list(_transaction(parameters, place)) or permissions
     permissions += _roles_passed(service, operation, parameters, place)
     context = {**request_context(request), **parameter_context(action, parameters)}
-    return Call(
-        service,
-        operation,
-        tuple(permissions),
-        context,
-        parameters,
-        policy_document=_policy_document(service, operation, parameters),
-    )
+    document, kind = _policy_document(service, operation, parameters)
+    return Call(service, operation, tuple(permissions), context, parameters, policy_document=document, policy_kind=kind)
 
 
 def _read(request: Request, service: str) -> tuple[str, Parameters]:
@@ -98,11 +93,11 @@ def _read(request: Request, service: str) -> tuple[str, Parameters]:
     found = find_rest(service, request.method, request.path, request.query)
     if found is None:
         raise UnsupportedError(f"{request.method} {request.path} is no operation of {service}")
-    operation, labels = found
-    if any("/" in label and not label.startswith("arn:") for label in labels.values()):
+    operation, members = found
+    if "%2f" in request.path.lower() and any("/" in name and not name.startswith("arn:") for name in members.values()):
         raise AwsError("ValidationException", "A name in the path holds a slash")
     body = _json(request.body) if request.body.lstrip().startswith(b"{") else {}
-    return operation, {**body, **form, **labels}
+    return operation, {**body, **form, **members}
 
 
 def _form(request: Request) -> dict[str, str]:
@@ -189,8 +184,11 @@ def _role_arns(value: Any) -> Iterator[str]:
             yield from _role_arns(one)
 
 
-def _policy_document(service: str, operation: str, parameters: Parameters) -> str:
+def _policy_document(service: str, operation: str, parameters: Parameters) -> tuple[str, PolicyKind]:
     """The policy that an IAM call would store."""
     if service != "iam" or not operation.startswith(("Create", "Put", "Update")):
-        return ""
-    return str(parameters.get("AssumeRolePolicyDocument") or parameters.get("PolicyDocument") or "")
+        return "", PolicyKind.IDENTITY
+    if trust := parameters.get("AssumeRolePolicyDocument"):
+        return str(trust), PolicyKind.TRUST
+    kind = PolicyKind.TRUST if operation == "UpdateAssumeRolePolicy" else PolicyKind.IDENTITY
+    return str(parameters.get("PolicyDocument") or ""), kind

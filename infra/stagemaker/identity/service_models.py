@@ -8,7 +8,7 @@ from functools import cache
 from urllib.parse import parse_qsl, unquote
 
 from botocore.exceptions import UnknownServiceError
-from botocore.model import ServiceModel
+from botocore.model import OperationModel, ServiceModel
 
 from stagemaker.wire.errors import UnsupportedError
 from stagemaker.wire.model import load_service_model
@@ -47,6 +47,8 @@ class RestRoute:
     method: str
     pattern: re.Pattern[str]
     query: dict[str, str]
+    members: dict[str, str]
+    """Names in the query string, each with the name of its member."""
     weight: int
 
 
@@ -79,30 +81,30 @@ def has_operation(service: str, name: str) -> bool:
 
 
 def find_rest(service: str, method: str, path: str, query: str) -> tuple[str, dict[str, str]] | None:
-    """The operation of a REST call, with its labels decoded; None when there is none."""
+    """The operation of a REST call, with its labels and what its query holds by member; None when there is none."""
     given = dict(parse_qsl(query, keep_blank_values=True))
     for route in _rest_routes(service):
         if route.method != method or not all(given.get(name) == value for name, value in route.query.items()):
             continue
         if found := route.pattern.fullmatch(path):
-            return route.operation, {name: unquote(value) for name, value in found.groupdict().items()}
+            members = {route.members[name]: value for name, value in given.items() if name in route.members}
+            return route.operation, members | {name: unquote(value) for name, value in found.groupdict().items()}
     return None
 
 
 @cache
 def _rest_routes(service: str) -> tuple[RestRoute, ...]:
     routes = [
-        _rest_route(name, operation.http["method"], operation.http["requestUri"])
+        _rest_route(model.operation_model(name))
         for model in models_of(service)
         if str(model.metadata.get("protocol", "")).startswith("rest")
         for name in model.operation_names
-        for operation in [model.operation_model(name)]
     ]
     return tuple(sorted(routes, key=lambda route: route.weight, reverse=True))
 
 
-def _rest_route(operation: str, method: str, uri: str) -> RestRoute:
-    path, _, query = uri.partition("?")
+def _rest_route(operation: OperationModel) -> RestRoute:
+    path, _, query = operation.http["requestUri"].partition("?")
     literals = dict(parse_qsl(query, keep_blank_values=True))
     expression = ""
     position = 0
@@ -112,4 +114,14 @@ def _rest_route(operation: str, method: str, uri: str) -> RestRoute:
         position = label.end()
     expression += re.escape(path[position:].rstrip("/")) + "/?"
     weight = len(_LABEL.sub("", path)) + len(literals)
-    return RestRoute(operation, method, re.compile(expression), literals, weight)
+    pattern = re.compile(expression)
+    return RestRoute(operation.name, operation.http["method"], pattern, literals, _query_members(operation), weight)
+
+
+def _query_members(operation: OperationModel) -> dict[str, str]:
+    members = operation.input_shape.members if operation.input_shape else {}
+    return {
+        member.serialization.get("name", name): name
+        for name, member in members.items()
+        if member.serialization.get("location") == "querystring"
+    }

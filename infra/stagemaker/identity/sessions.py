@@ -9,7 +9,7 @@ from typing import Any
 
 from stagemaker.identity.context import question_keys
 from stagemaker.identity.directory import Directory, Entity
-from stagemaker.identity.documents import MalformedPolicyError, parse_policy
+from stagemaker.identity.documents import MalformedPolicyError, PolicyKind, check_policy, parse_policy
 from stagemaker.identity.evaluation import Policies, Question, evaluate
 from stagemaker.identity.keyring import Keyring, Session
 from stagemaker.identity.principal import Principal, PrincipalKind, service
@@ -117,7 +117,7 @@ class Sessions:
         """They are evaluated with every call of the session, so each must be there and readable now."""
         try:
             for document in (*documents, *[await self._directory.managed_document(arn) for arn in arns]):
-                parse_policy(document)
+                check_policy(document, PolicyKind.IDENTITY)
         except MalformedPolicyError as error:
             raise AwsError("MalformedPolicyDocument", str(error)) from error
 

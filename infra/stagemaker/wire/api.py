@@ -82,6 +82,12 @@ class Api:
                 return codec, name
         return self.codecs[0], None
 
+    def answers(self, request: Request) -> bool:
+        """Whether `request` names an operation that has a handler. Never raises."""
+        with contextlib.suppress(AwsError):
+            return self._understood(request.unpacked())[1] in self.handlers
+        return False
+
     def read(self, request: Request) -> Invocation:
         """Understand `request`. Raises AwsError when it is malformed or names no known operation."""
         request = request.unpacked()
