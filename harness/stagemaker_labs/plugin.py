@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,7 +24,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     if not isinstance(config, pytest.Config):
         return
     given, here = config.invocation_params.args, config.invocation_params.dir
-    if any(names_a_lab(argument, here) for argument in given) or _stands_in_a_lab(given, here):
+    if any(names_a_lab(argument, here) for argument in given) or _holds_lab(str(here)):
         # rich, tomllib and the rest: 0.1 s that only a lab's run pays.
         from stagemaker_labs import judge
 
@@ -42,11 +41,6 @@ def names_a_lab(argument: str, here: Path) -> bool:
         is_checks = folder == path or os.path.basename(path) == "checks.py"  # noqa: PTH119  as above
         return is_checks and _holds_lab(folder)
     return LOOKS_LIKE_A_LAB.fullmatch(argument.partition("::")[0]) is not None
-
-
-def _stands_in_a_lab(given: Iterable[str], here: Path) -> bool:
-    """Whether pytest was started without a path inside a lab's folder."""
-    return not any(os.path.exists(word.partition("::")[0]) for word in given) and _holds_lab(str(here))  # noqa: PTH110  as above
 
 
 def _holds_lab(folder: str) -> bool:

@@ -22,6 +22,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from stagemaker.backing import embedded
 from stagemaker.backing.bodies import Bodies
 from stagemaker.backing.multipart import MINIMUM_PART
 from stagemaker.backing.port import BackingError
@@ -155,7 +156,7 @@ class _Work:
 def test_nothing_acknowledged_is_lost_by_kill_9(spawn: Spawn, tmp_path: Path) -> None:
     """Killed at random moments over a mix of calls, the backing comes back with all that it had answered for."""
     seed = int(os.environ.get("STAGEMAKER_TEST_SEED", random.randrange(2**32)))
-    print(f"repeat with STAGEMAKER_TEST_SEED={seed}")  # noqa: T201 - shown when the test fails
+    print(f"repeat with STAGEMAKER_TEST_SEED={seed}")
     chance, port, work = random.Random(seed), 0, None
     for _ in range(KILLS):
         with spawn(tmp_path / "backing", port) as (process, port):
@@ -284,8 +285,29 @@ def test_files_that_nothing_refers_to_are_swept(serve: Serve, tmp_path: Path) ->
         assert len(list((tmp_path / "backing" / "objects").iterdir())) == 1
 
 
-def test_what_happens_between_calls_is_kept_too(serve: Serve, tmp_path: Path) -> None:
-    """A message that a topic handed to a queue outlives the stage."""
+def test_what_happens_after_the_answer_is_kept_too(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S3 tells a queue of a new object in the background; soon the disk has that message as well."""
+    monkeypatch.setattr(embedded, "_SETTLE_SECONDS", 0.05)
+    with serve(tmp_path / "backing") as stage:
+        s3, sqs = stage.client("s3"), stage.client("sqs")
+        s3.create_bucket(Bucket="data")
+        queue = sqs.create_queue(QueueName="q")["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        allow = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": arn}
+        sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": json.dumps({"Statement": [allow]})})
+        events = {"QueueConfigurations": [{"QueueArn": arn, "Events": ["s3:ObjectCreated:*"]}]}
+        s3.put_bucket_notification_configuration(Bucket="data", NotificationConfiguration=events)
+        s3.put_object(Bucket="data", Key="told-of", Body=b"x")
+        until = time.monotonic() + 5
+        while "told-of" not in stage.backing._account.journal.services()["sqs"] and time.monotonic() < until:
+            time.sleep(0.02)
+        assert "told-of" in stage.backing._account.journal.services()["sqs"]
+
+
+def test_deliveries_are_kept(serve: Serve, tmp_path: Path) -> None:
+    """A message that a topic handed to a queue outlives the stage, also when only the topic was asked."""
     with serve(tmp_path / "backing") as stage:
         sns, sqs = stage.client("sns"), stage.client("sqs")
         topic = sns.create_topic(Name="t")["TopicArn"]

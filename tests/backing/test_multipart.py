@@ -83,6 +83,14 @@ def test_checksums_of_the_whole(s3: Any, options: dict[str, str], kind: str) -> 
         assert done[name].endswith("-3")
 
 
+def test_tags_named_at_the_start_are_the_object_s(s3: Any) -> None:
+    """Tags given when an upload starts are on the object when it is complete; without, it has none."""
+    for tagging, expected in (("a=b", [{"Key": "a", "Value": "b"}]), ("", [])):
+        upload, parts = _upload(s3, [b"x"], Tagging=tagging)
+        _complete(s3, upload, parts)
+        assert s3.get_object_tagging(Bucket="data", Key="k")["TagSet"] == expected
+
+
 def test_small_parts_are_refused(s3: Any) -> None:
     """Only the last part may be below 5 MB; the upload stays, to be mended."""
     upload, parts = _upload(s3, [b"small", b"last"])

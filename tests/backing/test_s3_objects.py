@@ -169,6 +169,14 @@ def test_an_object_does_not_inherit_tags(s3: Any) -> None:
     assert s3.get_object_tagging(Bucket="data", Key="k")["TagSet"] == []
 
 
+def test_too_many_tags(s3: Any) -> None:
+    """An object with more than ten tags is refused, and what was there stays."""
+    s3.put_object(Bucket="data", Key="k", Body=b"before")
+    with pytest.raises(ClientError, match="cannot be greater than 10"):
+        s3.put_object(Bucket="data", Key="k", Body=b"x" * 200_000, Tagging="&".join(f"t{n}=v" for n in range(11)))
+    assert s3.get_object(Bucket="data", Key="k")["Body"].read() == b"before"
+
+
 def test_a_refused_upload_leaves_nothing(s3: Any, stage: Any) -> None:
     """The bytes of a PUT that a condition refuses are not kept."""
     s3.put_object(Bucket="data", Key="k", Body=b"x")

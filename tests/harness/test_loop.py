@@ -235,6 +235,13 @@ def test_a_lab_is_found_from_any_folder(learner: Any, words: list[str], here: st
     assert judged(learner, *words, here=here).outcome is Outcome.PASSED
 
 
+def test_the_lab_here_beside_a_file_that_exists(learner: Any) -> None:
+    """The value of an option of ours is no path to test, even when such a file is there."""
+    (learner.account / "numbers.json").write_text("[1, 2, 3]")
+    for _ in range(2):
+        assert learner.types("pytest", "--verdict-json", "v.json", here="labs/01-toy").code == 0
+
+
 def test_the_settings_of_a_project_do_not_disturb(learner: Any) -> None:
     """Neither its addopts, test paths and patterns, nor warnings that it makes errors."""
     (learner.course / "pytest.ini").write_text(

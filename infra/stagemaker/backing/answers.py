@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import aclosing
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -33,10 +34,10 @@ def error_answer(error: AwsError, call: Call, request_id: str) -> tuple[int, dic
             f"<Resource>{escape(call.path)}</Resource><RequestId>{request_id}</RequestId></Error>"
         ).encode()
         return error.status, {"Content-Type": "application/xml"}, b"" if call.method == "HEAD" else body
-    content_type = call.headers.get("content-type", "")
-    if "x-amz-target" in call.headers or content_type.startswith("application/x-amz-json"):
+    asked = call.headers.get("content-type", "application/x-amz-json-1.1")
+    if "x-amz-target" in call.headers or asked.startswith("application/x-amz-json"):
         document = json.dumps({"__type": error.code, "message": error.message}).encode()
-        return error.status, {"Content-Type": content_type, "x-amzn-errortype": error.code}, document
+        return error.status, {"Content-Type": asked, "x-amzn-errortype": error.code}, document
     sender = "Sender" if error.status < 500 else "Receiver"
     body = (
         f"<ErrorResponse><Error><Type>{sender}</Type><Code>{code}</Code><Message>{message}</Message></Error>"
@@ -60,8 +61,9 @@ async def send_answer(send: Send, method: str, status: int, headers: Mapping[str
     if not isinstance(body, StoredBody) or method == "HEAD":
         await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
         return
-    async for chunk in body.stream():
-        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    async with aclosing(body.stream()) as chunks:
+        async for chunk in chunks:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
 
 

@@ -12,8 +12,8 @@ import base64
 import os
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self, SupportsIndex
@@ -114,7 +114,7 @@ class StoredBody(bytes):
             self.sums[algorithm] = checksum(algorithm, self.read())
         return self.sums[algorithm]
 
-    async def stream(self) -> AsyncIterator[bytes]:
+    async def stream(self) -> AsyncGenerator[bytes, None]:
         """All bytes, in chunks, read in a thread. The files stay until the stream is closed."""
         with self._store.reading():
             for piece in self.pieces:
@@ -239,21 +239,15 @@ class Bodies:
                 (self.folder / body_id).unlink(missing_ok=True)
         self._doomed.clear()
 
-    def reading(self) -> _Reading:
-        """A context in which no file is removed."""
-        return _Reading(self)
-
-
-class _Reading:
-    def __init__(self, store: Bodies) -> None:
-        self._store = store
-
-    def __enter__(self) -> None:
-        self._store._readers += 1  # noqa: SLF001 - the other half of Bodies
-
-    def __exit__(self, *_: object) -> None:
-        self._store._readers -= 1  # noqa: SLF001 - the other half of Bodies
-        self._store.remove(())
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Within the block no file is removed."""
+        self._readers += 1
+        try:
+            yield
+        finally:
+            self._readers -= 1
+            self.remove(())
 
 
 def sync_folder(folder: Path) -> None:

@@ -50,7 +50,8 @@ class EmbeddedBacking:
         self._folder = state
         self._account_id, self._region, self._port = account, region, port
         self._account: _Account | None = None
-        self._open_for_calls = asyncio.Event()
+        self._no_reset = asyncio.Event()
+        self._no_reset.set()
         self._ministack: Ministack
         self._settling: asyncio.Task[None] | None = None
         self._unsettled: set[str] = set()
@@ -66,7 +67,6 @@ class EmbeddedBacking:
         if self._account.states.is_saved("events"):  # rules on a schedule fire without being asked
             self._load("events", self._account)
         self._settling = asyncio.create_task(self._settle_for_ever())
-        self._open_for_calls.set()
 
     async def stop(self) -> None:
         """Write what background work has changed, and let go of the files."""
@@ -89,7 +89,7 @@ class EmbeddedBacking:
     async def reset(self) -> None:
         """Empty the account. Calls that are under way end with an error; others wait a moment."""
         old, self._account = self._running(), None
-        self._open_for_calls.clear()
+        self._no_reset.clear()
         try:
             self._unsettled.clear()
             await old.journal.close()
@@ -97,7 +97,7 @@ class EmbeddedBacking:
             self._folder.rename(aside)
         finally:
             self._account = self._open()
-            self._open_for_calls.set()
+            self._no_reset.set()
         self._remove_trash()
 
     async def register_access_key(self, user: str, key_id: str) -> None:
@@ -160,7 +160,7 @@ class EmbeddedBacking:
                 f"Stagemaker does not serve {call.service}. See docs/fidelity.md for what it does, "
                 "or run against AWS (--target aws)."
             )
-        await self._open_for_calls.wait()
+        await self._no_reset.wait()
         account = self._running()
         with self._ministack.working_for(self._account_id, call.region):
             self._load(call.service, account)
@@ -172,8 +172,9 @@ class EmbeddedBacking:
             handler = account.states.module(call.service).handle_request
             status, headers, content = await handler(call.method, call.path, call.headers, body, call.query)
             if may_change(name):
-                await self._keep(account, Changes(services={call.service}))
-                self._unsettled.update(SERVICES[call.service].reaches)
+                reaches = SERVICES[call.service].reaches
+                await self._keep(account, Changes(services={call.service, *reaches}))
+                self._unsettled.update(reaches)  # for what a thread of ministack's does after the answer
             headers = {each: value for each, value in headers.items() if not each.lower().startswith("access-control-")}
             return status, {**headers, "Content-Type": content_type(call, headers)}, content
 
@@ -252,7 +253,9 @@ class EmbeddedBacking:
             await asyncio.sleep(_SETTLE_SECONDS)
             if self._account is None:  # a reset is under way
                 continue
-            services, self._unsettled = self._unsettled | {"events", "sns", "sqs"}, set()
+            services, self._unsettled = self._unsettled, set()
+            if self._account.states.is_loaded("events"):  # a schedule may have fired
+                services |= {"events", *SERVICES["events"].reaches}
             try:
                 await self._keep(self._account, Changes(services=services))
                 failing = False
@@ -263,5 +266,6 @@ class EmbeddedBacking:
 
     def _remove_trash(self) -> None:
         """Delete, in a thread, what resets have put aside."""
-        for folder in self._folder.parent.glob(f"{self._folder.name}{_TRASH}*"):
-            asyncio.get_running_loop().run_in_executor(None, shutil.rmtree, folder, True)
+        for folder in self._folder.parent.iterdir() if self._folder.parent.exists() else ():
+            if folder.name.startswith(self._folder.name + _TRASH):
+                asyncio.get_running_loop().run_in_executor(None, shutil.rmtree, folder, True)

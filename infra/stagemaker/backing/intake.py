@@ -59,7 +59,7 @@ async def receive_s3(
     if bodies is not None and declared is None and decoded is None:
         raise AwsError("MissingContentLength", "You must provide the Content-Length HTTP header.", 411)
     if (decoded if decoded is not None else declared or 0) > (MEMORY_LIMIT if bodies is None else OBJECT_LIMIT):
-        raise AwsError("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size")
+        raise _too_large()
     expected = _Expected(headers)
     sink = _Sink(bodies, {*expected.algorithms, *algorithms, *({"MD5"} if bodies is not None else ())})
     try:
@@ -121,6 +121,10 @@ def _length(headers: Mapping[str, str], name: str) -> int | None:
     if value is not None and not re.fullmatch(r"[0-9]{1,15}", value):
         raise AwsError("InvalidArgument", f"The header {name} is not a length: {value}")
     return None if value is None else int(value)
+
+
+def _too_large() -> AwsError:
+    return AwsError("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size")
 
 
 def _incomplete() -> AwsError:
@@ -190,6 +194,8 @@ class _Sink:
         self._batch.append(data)
         self._batched += len(data)
         self.size += len(data)
+        if self._bodies is None and self.size > MEMORY_LIMIT:
+            raise _too_large()
         if self._batched >= CHUNK and self._bodies is not None:
             await self._flush()
 

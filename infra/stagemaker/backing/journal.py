@@ -83,6 +83,8 @@ class Journal:
                 await loop.run_in_executor(self._thread, self._commit, [change for change, _ in batch])
             except AwsError as error:
                 failure = AwsError("InternalError", error.message, 500)
+            except Exception as error:  # noqa: BLE001 - somebody waits for each of the batch
+                failure = AwsError("InternalError", f"The stage could not write its state: {error}", 500)
             for _, kept in batch:
                 if kept.done():  # its call was cancelled meanwhile
                     continue

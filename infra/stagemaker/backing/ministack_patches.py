@@ -123,7 +123,8 @@ def _load() -> Ministack:
     for name, names in TOUCHED.items():
         _check(name, names.split())
     ministack = Ministack()
-    _ = ministack.app  # its other modules ask it for AUTH, and it must be imported with our settings
+    if ministack.app.AUTH:  # imported by somebody else, before us
+        raise BackingError("ministack is in this process already, with AUTH=true")
     return ministack
 
 
@@ -132,7 +133,10 @@ def _place(name: str) -> str:
 
 
 def _check(name: str, names: list[str]) -> None:
-    """Look for `names` in a module's source: importing all modules at the start would cost 0.1 s."""
+    """Look for `names` in a module's source: importing all modules at the start would cost 0.1 s.
+
+    A first look; when the module is imported, its names are compared for certain.
+    """
     try:
         spec = importlib.util.find_spec(_place(name))
     except ImportError as error:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 from xml.etree.ElementTree import Element, ParseError, SubElement
 
 from stagemaker.backing.bodies import join
@@ -103,6 +104,10 @@ def complete(
     del s3._multipart_uploads[upload_id]
     s3._maybe_replicate(bucket, key, record, record["body"])
     version = s3._record_object_version(bucket, key, prior, record, record["body"])
+    tags = dict(parse_qsl(upload.get("tagging", ""), keep_blank_values=True))
+    s3._object_tags.pop((bucket, key, record.get("version_id")), None)
+    if tags:
+        s3._object_tags[bucket, key, record.get("version_id")] = tags
     s3._fire_s3_event_async(
         bucket, key, "s3:ObjectCreated:CompleteMultipartUpload", size=record["size"], etag=etag, version_id=version
     )

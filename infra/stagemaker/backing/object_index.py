@@ -39,12 +39,16 @@ class ObjectIndex:
     """
 
     def __init__(self, ministack: Ministack, bodies: Bodies, journal: Journal) -> None:
-        self._s3 = ministack.s3
+        self._ministack = ministack
         self._bodies = bodies
         self._journal = journal
         self._used: dict[tuple[str, ...], frozenset[str]] = {}
         self._parts: defaultdict[str, set[int]] = defaultdict(set)
         self._unsaved = Change()
+
+    @property
+    def _s3(self) -> Any:
+        return self._ministack.s3
 
     def load(self) -> None:
         """Fill ministack's memory (its buckets must be there), and remove files that no row refers to."""

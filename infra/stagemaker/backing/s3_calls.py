@@ -26,6 +26,7 @@ from stagemaker.wire.errors import AwsError
 
 _SUBRESOURCES = {"tagging", "acl", "retention", "legal-hold", "annotation", "restore", "torrent"}
 _LONGEST_KEY = 1024  # bytes in UTF-8 (S3 user guide, "Naming Amazon S3 objects")
+_MOST_TAGS = 10  # of an object (S3 user guide, "Categorizing your objects using tags")
 _CONTROL = "/v20180820/"  # S3 Control: tags of buckets by ARN, access points
 _COPY_RANGE = re.compile(r"bytes=(\d{1,15})-(\d{1,15})")
 _UPLOAD_ID = re.compile(rb"<UploadId>([^<]+)</UploadId>")
@@ -85,7 +86,7 @@ async def copied_part_digested(ministack: Ministack, bodies: Bodies, call: Call)
     ministack's handler would read all of it, up to 5 GB, in the event loop; here a thread does.
     """
     body = _copied_part(ministack.s3, call)
-    if not isinstance(body, StoredBody):
+    if body is None:
         yield
         return
     upload = ministack.s3._multipart_uploads.get(call.asked("uploadId")) or {}
@@ -100,7 +101,7 @@ async def copied_part_digested(ministack: Ministack, bodies: Bodies, call: Call)
         bodies.digests.pop(body.pieces, None)
 
 
-def _copied_part(s3: Any, call: Call) -> bytes | None:
+def _copied_part(s3: Any, call: Call) -> StoredBody | None:
     """What an UploadPartCopy copies; None for other calls, and for those that the handler will refuse."""
     source = call.headers.get("x-amz-copy-source")
     if source is None or call.method != "PUT" or "uploadId" not in call.query:
@@ -113,10 +114,11 @@ def _copied_part(s3: Any, call: Call) -> bytes | None:
         body = next((each.get("data") for each in versions if each["version_id"] == version[0]), None)
     else:
         body = (s3._buckets.get(bucket) or {"objects": {}})["objects"].get(key, {}).get("body")
+    if not isinstance(body, StoredBody):
+        return None
     wanted = _COPY_RANGE.fullmatch(call.headers.get("x-amz-copy-source-range", ""))
-    if isinstance(body, StoredBody) and wanted:
-        body = body[int(wanted[1]) : int(wanted[2]) + 1]
-    return body if isinstance(body, bytes) else None
+    part: StoredBody = body[int(wanted[1]) : int(wanted[2]) + 1] if wanted else body
+    return part
 
 
 async def carry_out(ministack: Ministack, call: Call, body: bytes) -> Answer:
@@ -130,6 +132,8 @@ async def carry_out(ministack: Ministack, call: Call, body: bytes) -> Answer:
         return _answer(s3.cors_preflight(call.bucket, call.key, call.headers))
     if kind.writes and len(call.key.encode()) > _LONGEST_KEY:
         raise AwsError("KeyTooLongError", "Your key is too long")
+    if len(parse_qs(call.headers.get("x-amz-tagging", ""), keep_blank_values=True)) > _MOST_TAGS:
+        raise AwsError("BadRequest", "Object tags cannot be greater than 10")  # ministack says so after storing
     if call.method == "PUT" and not call.key and "policy" in call.query:
         check_bucket_policy(call.bucket, body)
     if kind.writes:
@@ -139,7 +143,7 @@ async def carry_out(ministack: Ministack, call: Call, body: bytes) -> Answer:
     if status == 200 and kind.puts_object:
         _mend_put(ministack, call, headers)
     elif status == 200 and kind.creates_upload:
-        _mend_create_upload(ministack, headers, content, wanted_type)
+        _mend_create_upload(ministack, call, headers, content, wanted_type)
     elif status == 200 and call.method == "GET" and "range" in call.headers and "versionId" in call.query:
         status, headers, content = _mend_version_range(ministack, call, (status, headers, content))
     elif status == 204 and call.method == "DELETE" and not call.key and not call.query:
@@ -191,11 +195,15 @@ def _checksum_type(call: Call) -> str | None:
     return multipart.checksum_type(algorithm.upper(), call.headers.get("x-amz-checksum-type")) if algorithm else None
 
 
-def _mend_create_upload(ministack: Ministack, headers: dict[str, Any], content: bytes, wanted: str | None) -> None:
-    match = _UPLOAD_ID.search(content)
-    if wanted and match:
-        ministack.s3._multipart_uploads[match.group(1).decode()]["checksum_type"] = wanted
-        headers["x-amz-checksum-type"] = wanted
+def _mend_create_upload(
+    ministack: Ministack, call: Call, headers: dict[str, Any], content: bytes, wanted: str | None
+) -> None:
+    """Note what ministack does not: the kind of checksum, and the tags of the object to be."""
+    if match := _UPLOAD_ID.search(content):
+        upload = ministack.s3._multipart_uploads[match.group(1).decode()]
+        upload["tagging"] = call.headers.get("x-amz-tagging", "")
+        if wanted:
+            upload["checksum_type"] = headers["x-amz-checksum-type"] = wanted
 
 
 def _mend_version_range(ministack: Ministack, call: Call, answer: Answer) -> Answer:

@@ -75,6 +75,10 @@ class States:
         """Whether there is state of `service` on the disk."""
         return service in self._saved
 
+    def is_loaded(self, service: str) -> bool:
+        """Whether the state of `service` is in memory."""
+        return service in self._loaded
+
     def load(self, service: str) -> set[str]:
         """Bring the state of `service` into memory, and of what it reaches. Gives those that were not there.
 
@@ -93,8 +97,8 @@ class States:
         """The states of those of `services` that are not on the disk as they are."""
         found = {}
         for service in services:
-            if SERVICES[service].module in self._ministack.imported:
-                self.load(service)
+            in_memory = service in self._loaded or service not in self._saved
+            if in_memory and SERVICES[service].module in self._ministack.imported:
                 document = self._render(service)
                 if document != self._saved.get(service):
                     found[service] = document

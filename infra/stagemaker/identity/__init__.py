@@ -2,9 +2,9 @@
 
 `Identity` (in `room.py`) is what the gateway holds. For each call, in this order:
 
-1.  `authenticate`: the SigV4 signature is verified and names a principal.
-2a. A service of ours: `authorise` with the action and the ARNs that its `Api` gives, then
-    `authorise_pass_role` for each of `passed_roles(parameters)`.
+1.  `authenticate`: the signature is verified and names a principal.
+2a. A service of ours: `authorise_operation` judges the action on the ARNs that its `Api` gives, and each
+    role that is passed.
 2b. A service of the backing: `describe` says which permissions the call needs, `authorise_call` judges
     them, `forward` gives the request as the backing must see it, `observe` is shown the answer before
     the client is.

@@ -80,26 +80,24 @@ class Keyring:
         """Whether anyone could sign a call."""
         return any(isinstance(entry, UserKey) for entry in self._known.values())
 
-    def put_user_key(self, entry: UserKey) -> None:
-        """Keep a user's key, or replace what is known of it."""
+    def put_user_keys(self, *entries: UserKey) -> None:
+        """Keep keys of users, or replace what is known of them: all or none."""
         with self._store.transaction() as connection:
-            connection.execute(
+            connection.executemany(
                 "INSERT OR REPLACE INTO identity_access_key VALUES (?, ?, ?, ?)",
-                (entry.key.access_key_id, entry.key.secret_access_key, entry.user_name, entry.active),
+                [(one.key.access_key_id, one.key.secret_access_key, one.user_name, one.active) for one in entries],
             )
-        self._known[entry.key.access_key_id] = entry
+        self._known |= {one.key.access_key_id: one for one in entries}
 
     def set_active(self, access_key_id: str, *, active: bool) -> None:
         """Switch a user's key on or off; one that is not known stays unknown."""
         entry = self._known.get(access_key_id)
         if isinstance(entry, UserKey):
-            self.put_user_key(replace(entry, active=active))
+            self.put_user_keys(replace(entry, active=active))
 
     def rename_user(self, old: str, new: str) -> None:
         """The user's keys follow its new name."""
-        with self._store.transaction():
-            for entry in self._user_keys(old):
-                self.put_user_key(replace(entry, user_name=new))
+        self.put_user_keys(*[replace(entry, user_name=new) for entry in self._user_keys(old)])
 
     def drop_user_key(self, access_key_id: str) -> None:
         """Forget a user's key."""

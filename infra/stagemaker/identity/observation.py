@@ -82,4 +82,4 @@ class Observer:
     def _keep_key(self, body: bytes) -> None:
         answer = parse_xml(body)
         key = AccessKey(text_of(answer, ".//AccessKeyId"), text_of(answer, ".//SecretAccessKey"))
-        self._keyring.put_user_key(UserKey(key, text_of(answer, ".//AccessKey/UserName")))
+        self._keyring.put_user_keys(UserKey(key, text_of(answer, ".//AccessKey/UserName")))

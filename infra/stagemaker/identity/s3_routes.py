@@ -119,7 +119,7 @@ def read_s3_request(request: Request) -> S3Request:
         if route.fits(query, copies=copies):
             # A second subresource could make the backing see another operation than the one authorised here.
             others = (markers() & set(query)) - set(route.required) - route.optional
-            if False:
+            if others:
                 named = ", ".join(sorted(others | (set(route.required) & set(query))))
                 raise AwsError("InvalidArgument", f"Conflicting query string parameters: {named}")
             return S3Request(route.operation, bucket, key, query, virtual_host)

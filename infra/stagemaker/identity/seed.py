@@ -95,10 +95,11 @@ async def seed(
     await _do(
         backing, "PutRolePolicy", RoleName=EXECUTION_ROLE_NAME, PolicyName="Objects", PolicyDocument=_objects_policy()
     )
-    for user_name, key in ((ADMINISTRATOR, keys.admin), (LEARNER, keys.learner)):
+    first_keys = (UserKey(keys.admin, ADMINISTRATOR), UserKey(keys.learner, LEARNER))
+    for entry in first_keys:
         if register is not None:
-            await register(user_name, key.access_key_id)
-        keyring.put_user_key(UserKey(key, user_name))
+            await register(entry.user_name, entry.key.access_key_id)
+    keyring.put_user_keys(*first_keys)
 
 
 async def _user(backing: Backing, name: str, policy_arn: str) -> None:
