@@ -23,10 +23,8 @@ STAGE_COMMANDS = {
     "env": "print what a client needs to reach it",
     "run": "run a command on it: run -- CMD",
     "shell": "open a shell on it",
-    "bill": "what the work would have cost",
-    "doctor": "what this machine lacks",
 }
-"""Handed to the stage's command with all their arguments; the stage says which of them it has."""
+"""Handed to the stage's command with all their arguments."""
 
 INTERRUPTED_EXIT = 130
 

@@ -85,7 +85,7 @@ def verdict_lines(verdict: Verdict, page: Page) -> list[Text]:
         if entry.card is not None:
             # One card for what many checks met, such as a stage that is gone.
             carded.setdefault(entry.card, entry)
-    for card, entry in list(carded.items())[: None if page.all_cards else 1]:
+    for card, entry in list(carded.items())[: None if page.all_cards else _cards_shown(verdict)]:
         lines.append(Text(""))
         lines.extend(card_lines(card_title(entry), _with_next(card, entry.outcome, verdict), page))
     lines.append(Text(""))
@@ -93,6 +93,15 @@ def verdict_lines(verdict: Verdict, page: Page) -> list[Text]:
     for note in verdict.notes:
         lines.extend(page.wrap(note, Text(""), "dim"))
     return lines
+
+
+def _cards_shown(verdict: Verdict) -> int:
+    """One, for the first failure. Two when the file stopped with part of the work done in the account.
+
+    A waiter then raises because a job failed, and why it failed is what the first failed check can tell.
+    """
+    stopped = verdict.run.outcome is Outcome.FAILED
+    return 2 if stopped and any(check.outcome is Outcome.PASSED for check in verdict.checks) else 1
 
 
 def card_title(entry: CheckResult) -> str:

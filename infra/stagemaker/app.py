@@ -52,7 +52,8 @@ class Stage:
         )
         self._logs = LogsService(self._store, account)
         self._cloudwatch = CloudWatchService(self._store, account)
-        control = Control(self._reset, allow_reset=settings.allow_reset, identity=folder.id)
+        self._folder = folder
+        control = Control(self._reset, allow_reset=settings.allow_reset)
         apis = {"sts": self._identity.sts, "logs": self._logs.api(), "monitoring": self._cloudwatch.api()}
         self._gateway = Gateway(self._identity, self._backing, apis, control, region=region)
         # One thread a job, as many jobs as cores: jobs that overlap on a core train several times slower.
@@ -112,3 +113,4 @@ class Stage:
         await self._backing.reset()
         self._identity.reset()
         await self._identity.seed()
+        self._folder.renew_id()

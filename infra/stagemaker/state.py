@@ -81,7 +81,7 @@ class StateFolder:
             self.root.mkdir(parents=True, exist_ok=True)
             self.root.chmod(0o700)
             if not self.version.exists():
-                _write_json(self.version, {"version": STATE_VERSION, "id": uuid.uuid4().hex[:12]})
+                _write_json(self.version, {"version": STATE_VERSION, "id": _new_id()})
             found = json.loads(self.version.read_text())["version"]
         except OSError as error:
             raise StateError(f"cannot use the state folder {self.root}: {error.strerror}") from error
@@ -98,6 +98,10 @@ class StateFolder:
     def id(self) -> str:
         """Tells this account from one in another folder, or from one made anew in the same place."""
         return str(json.loads(self.version.read_text())["id"])
+
+    def renew_id(self) -> None:
+        """After a reset it is another account to whoever remembers what it held."""
+        _write_json(self.version, {"version": STATE_VERSION, "id": _new_id()})
 
     def take(self) -> int:
         """Own the folder for as long as the returned descriptor is open. Raises StateError."""
@@ -127,6 +131,10 @@ class StateFolder:
             finally:
                 os.close(handle)
         return None
+
+
+def _new_id() -> str:
+    return uuid.uuid4().hex[:12]
 
 
 def _write_json(file: Path, document: dict[str, Any]) -> None:

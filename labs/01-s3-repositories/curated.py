@@ -11,7 +11,7 @@ import csv
 import json
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,16 +58,17 @@ def judge(table: Table, column: str, parts: Sequence[Part]) -> Card | None:
 
 def read_table(source: Path) -> Table:
     """The customer table in the file `source`."""
-    columns, *lines = list(csv.reader(source.read_text(encoding="utf-8").splitlines()))
-    return Table(tuple(columns), frozenset(map(_row, lines)))
+    columns, *lines = _lines(source)
+    return Table(tuple(columns), frozenset(tuple(map(_cell, line)) for line in lines))
 
 
-def _row(cells: Iterable[str]) -> Row:
-    """Numbers as numbers: a program may write 10.0 as 10 without changing the customer."""
-    return tuple(_cell(text) for text in cells)
+def _lines(file: Path) -> list[list[str]]:
+    """The lines of a CSV file that hold anything, header included. Raises ValueError or csv.Error."""
+    return [line for line in csv.reader(file.read_text(encoding="utf-8").splitlines()) if line]
 
 
 def _cell(text: str) -> Cell:
+    """Numbers as numbers: a program may write 10.0 as 10 without changing the customer."""
     try:
         return float(text)
     except ValueError:
@@ -77,7 +78,7 @@ def _cell(text: str) -> Cell:
 def _rows_of(part: Part, table: Table, column: str) -> list[Row] | Card:
     """The customers in one part, with the partition's value where the table has it; or what is wrong with the part."""
     try:
-        header, *lines = list(csv.reader(part.path.read_text(encoding="utf-8").splitlines()))
+        header, *lines = _lines(part.path) or [[]]
     except (ValueError, csv.Error) as error:
         return card(part.key, f"no CSV: {error}", "CSV in UTF-8", "another file stands there", "write that part again")
     names = header if column in header else [*header, column]

@@ -101,6 +101,7 @@ def test_errors_are_rendered_in_the_services_form() -> None:
     assert b"<ErrorResponse>" in _body(error, "iam", request())
     json_call = request(x_amz_target="SageMaker.X", content_type="application/x-amz-json-1.1")
     assert b'"__type": "AccessDenied"' in _body(error, "sagemaker", json_call)
+    assert b'"__type": "AccessDenied"' in _body(error, "lambda", request("/2015-03-31/functions"))
 
 
 def _body(error: AwsError, service: str, call: Request) -> bytes:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Any
-from xml.sax.saxutils import escape
 
 from stagemaker.backing.bodies import StoredBody
 from stagemaker.backing.call import Call
 from stagemaker.backing.port import Send
+from stagemaker.wire.error_reply import ErrorForm, error_reply
 from stagemaker.wire.errors import AwsError
 
 _NO_BODY = {204, 304}
@@ -27,23 +26,12 @@ def content_type(call: Call, headers: Mapping[str, Any]) -> str:
 
 def error_answer(error: AwsError, call: Call, request_id: str) -> tuple[int, dict[str, Any], bytes]:
     """`error` in the protocol that `call` speaks."""
-    code, message = escape(error.code), escape(error.message)
-    if call.service == "s3":
-        body = (
-            f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{message}</Message>'
-            f"<Resource>{escape(call.path)}</Resource><RequestId>{request_id}</RequestId></Error>"
-        ).encode()
-        return error.status, {"Content-Type": "application/xml"}, b"" if call.method == "HEAD" else body
     asked = call.headers.get("content-type", "application/x-amz-json-1.1")
-    if "x-amz-target" in call.headers or asked.startswith("application/x-amz-json"):
-        document = json.dumps({"__type": error.code, "message": error.message}).encode()
-        return error.status, {"Content-Type": asked, "x-amzn-errortype": error.code}, document
-    sender = "Sender" if error.status < 500 else "Receiver"
-    body = (
-        f"<ErrorResponse><Error><Type>{sender}</Type><Code>{code}</Code><Message>{message}</Message></Error>"
-        f"<RequestId>{request_id}</RequestId></ErrorResponse>"
-    ).encode()
-    return error.status, {"Content-Type": "text/xml"}, body
+    speaks_json = "x-amz-target" in call.headers or asked.startswith("application/x-amz-json")
+    form = ErrorForm.S3 if call.service == "s3" else ErrorForm.JSON if speaks_json else ErrorForm.QUERY
+    reply = error_reply(error, form, request_id, method=call.method, path=call.path, content_type=asked)
+    assert isinstance(reply.body, bytes)
+    return reply.status, dict(reply.headers), reply.body
 
 
 async def send_answer(send: Send, method: str, status: int, headers: Mapping[str, Any], body: Any) -> None:

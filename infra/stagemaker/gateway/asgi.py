@@ -105,8 +105,9 @@ def checked(receive: Receive, reader: BodyReader) -> Receive:
     return receive_checked
 
 
-def scope_of(request: Request, outer: Scope, *, service: str, region: str) -> Scope:
+def scope_of(request: Request, outer: Scope, *, service: str, region: str, anonymous: bool = False) -> Scope:
     """The ASGI scope by which the backing carries out `request`, which came in as `outer`."""
+    hints = {"service": service, "region": region, "anonymous": anonymous, "secure_transport": is_secure(outer)}
     return {
         **outer,
         "method": request.method,
@@ -114,10 +115,7 @@ def scope_of(request: Request, outer: Scope, *, service: str, region: str) -> Sc
         "raw_path": request.path.encode("latin-1"),
         "query_string": request.query.encode("latin-1"),
         "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in request.headers.items()],
-        "extensions": {
-            **outer.get("extensions", {}),
-            "stagemaker": {"service": service, "region": region, "secure_transport": is_secure(outer)},
-        },
+        "extensions": {**outer.get("extensions", {}), "stagemaker": hints},
     }
 
 

@@ -13,16 +13,15 @@ _JSON = {"content-type": "application/json"}
 class Control:
     """`GET /_stagemaker/health` and `POST /_stagemaker/reset`."""
 
-    def __init__(self, reset: Callable[[], Awaitable[None]], *, allow_reset: bool, identity: str) -> None:
+    def __init__(self, reset: Callable[[], Awaitable[None]], *, allow_reset: bool) -> None:
         self._reset = reset
         self._allow_reset = allow_reset
-        self._identity = identity
 
     async def answer(self, request: Request) -> Reply:
         """404 for another path, 403 for a reset that the stage was not started to allow."""
         match request.method, request.path.removeprefix("/_stagemaker/"):
             case "GET", "health":
-                return _reply(200, {"status": "ready", "id": self._identity})
+                return _reply(200, {"status": "ready"})
             case "POST", "reset":
                 if not self._allow_reset:
                     return _reply(403, {"message": "This stage was not started with --allow-reset."})

@@ -28,6 +28,7 @@ from stagemaker.gateway.render import render_error
 from stagemaker.gateway.target import Target, find_target
 from stagemaker.identity.actions import Call
 from stagemaker.identity.observation import is_observed
+from stagemaker.identity.principal import PrincipalKind
 from stagemaker.identity.room import Identity
 from stagemaker.identity.s3_routes import streams as is_object_upload
 from stagemaker.wire.api import Api
@@ -113,7 +114,13 @@ class Gateway:
         elif authenticated.payload_hash.startswith("STREAMING-") and (reader := authenticated.payload.reader()):
             # A plain hash is compared by the backing, which knows it when the last byte is in.
             receive = checked(receive, reader)
-        inner = scope_of(forwarded, scope, service=authenticated.service, region=authenticated.region)
+        inner = scope_of(
+            forwarded,
+            scope,
+            service=authenticated.service,
+            region=authenticated.region,
+            anonymous=authenticated.principal.kind is PrincipalKind.ANONYMOUS,
+        )
         if is_observed(call):
             await self._observe(call, inner, receive, send)
         else:
