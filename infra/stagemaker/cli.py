@@ -1,4 +1,4 @@
-"""The stage's commands: serve, up, down, status, env, run, shell."""
+"""The stage's commands: serve, up, down, status, env, interrupt, run, shell."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from stagemaker.background import BackgroundError, down, up
 from stagemaker.environment import inside_environment, proxy_environment, stage_environment
-from stagemaker.settings import DEFAULT_ACCOUNT, DEFAULT_PORT, AuthMode, Settings
+from stagemaker.settings import DEFAULT_ACCOUNT, DEFAULT_PORT, DEFAULT_REGION, DEFAULT_STOP_GRACE, AuthMode, Settings
 from stagemaker.state import StateError, StateFolder, default_state
 
 EXIT_FAILED = 1
@@ -66,6 +66,12 @@ def _parser() -> argparse.ArgumentParser:
     env.add_argument("--json", action="store_true", help="as JSON")
     env.set_defaults(command=_env)
 
+    interrupt = commands.add_parser("interrupt", help="take the spot instances of a training job away")
+    _add_state(interrupt)
+    interrupt.add_argument("job", metavar="JOB", help="the name of a training job that runs on spot capacity")
+    interrupt.add_argument("--region", default=DEFAULT_REGION, help="default: %(default)s")
+    interrupt.set_defaults(command=_interrupt)
+
     run = commands.add_parser("run", help="run a command that sees the stage and nothing else of AWS: run -- CMD")
     _add_state(run)
     run.add_argument("--admin", action="store_true", help="with the administrator's key")
@@ -101,6 +107,13 @@ def _add_serving_options(parser: argparse.ArgumentParser) -> None:
         help="enforce: keys and policies count; open: any key is root (default: %(default)s)",
     )
     parser.add_argument("--allow-reset", action="store_true", help="let POST /_stagemaker/reset empty the account")
+    parser.add_argument(
+        "--stop-grace",
+        type=float,
+        default=DEFAULT_STOP_GRACE,
+        metavar="SECONDS",
+        help="between SIGTERM and SIGKILL for a container that is stopped (default: %(default)s, as on AWS)",
+    )
     parser.add_argument("--images", type=Path, metavar="DIR", help="programs that stand for your own images")
 
 
@@ -124,6 +137,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         auth=options.auth,
         allow_reset=options.allow_reset,
         images=options.images.absolute() if options.images else None,
+        stop_grace=options.stop_grace,
     )
 
 
@@ -165,6 +179,18 @@ def _env(options: argparse.Namespace) -> int:
         print(json.dumps(variables))
     else:
         print("\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items()))
+    return 0
+
+
+def _interrupt(options: argparse.Namespace) -> int:
+    from stagemaker.jobs.interruption import InterruptionError, interrupt
+
+    try:
+        interrupt(StateFolder(options.state.absolute()).jobs, options.region, options.job)
+    except InterruptionError as error:
+        print(f"stagemaker: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    print(f"{options.job} loses its spot instances and begins anew from its checkpoints.")
     return 0
 
 

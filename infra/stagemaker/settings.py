@@ -9,6 +9,8 @@ from pathlib import Path
 DEFAULT_ACCOUNT = "123456789012"
 DEFAULT_REGION = "us-east-1"
 DEFAULT_PORT = 4566
+DEFAULT_STOP_GRACE = 120.0
+"""Seconds between SIGTERM and SIGKILL for a container that is stopped, as on AWS."""
 
 
 class AuthMode(StrEnum):
@@ -29,3 +31,4 @@ class Settings:
     auth: AuthMode = AuthMode.ENFORCE
     allow_reset: bool = False
     images: Path | None = None
+    stop_grace: float = DEFAULT_STOP_GRACE

@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -81,12 +81,14 @@ class RunningStage:
         self.process.wait(timeout=20)
 
 
-def start_stage(state: Path, *, auth: AuthMode = AuthMode.ENFORCE, images: Path | None = None) -> RunningStage:
-    """Start a stage on a free port, ready when this returns. Raises BackgroundError."""
+def start_stage(
+    state: Path, *, auth: AuthMode = AuthMode.ENFORCE, images: Path | None = None, options: Sequence[str] = ()
+) -> RunningStage:
+    """Start a stage on a free port, ready when this returns; `options` go to `serve`. Raises BackgroundError."""
     folder = StateFolder(state.absolute())
     folder.prepare()
     command = [sys.executable, "-m", "stagemaker", "serve", "--state", str(folder.root), "--port", "0"]
-    command += ["--auth", auth.value, "--allow-reset", *(["--images", str(images)] if images else [])]
+    command += ["--auth", auth.value, "--allow-reset", *(["--images", str(images)] if images else []), *options]
     with folder.stage_log.open("ab") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_quiet(os.environ))
     return RunningStage(folder, wait_until_ready(folder, process)["endpoint"], process)

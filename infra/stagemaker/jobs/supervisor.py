@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -156,8 +155,3 @@ def _spawn(directory: JobDirectory) -> subprocess.Popen[bytes]:
             start_new_session=True,
             env={name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
         )
-
-
-def remove(directory: JobDirectory) -> None:
-    """Delete a job's folder."""
-    shutil.rmtree(directory.root, ignore_errors=True)

@@ -39,11 +39,12 @@ class SageMakerService:
         *,
         slots: int,
         threads: int,
+        stop_grace: float,
     ) -> None:
         self.account = account
         self.documents = Documents(store, account)
         self.training_jobs = TrainingJobs(
-            self.documents, neighbours, jobs_folder, stage_file, slots=slots, threads=threads
+            self.documents, neighbours, jobs_folder, stage_file, slots=slots, threads=threads, stop_grace=stop_grace
         )
         self._model = load_service_model("sagemaker")
 

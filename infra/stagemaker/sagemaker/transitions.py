@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 Document = dict[str, Any]
@@ -26,3 +27,9 @@ def end(document: Document, status: str, message: str, time: float) -> None:
     """Enter the last status, which is over as soon as it is entered."""
     enter(document, status, message, time)
     document["SecondaryStatusTransitions"][-1]["EndTime"] = time
+
+
+def seconds_in(document: Document, statuses: Collection[str]) -> float:
+    """The seconds spent in `statuses`, of those transitions that are over."""
+    steps = (step for step in document["SecondaryStatusTransitions"] if step["Status"] in statuses)
+    return sum((float(step["EndTime"]) - float(step["StartTime"]) for step in steps if "EndTime" in step), start=0.0)
