@@ -236,8 +236,7 @@ def test_reader_may_close_early(account: Account) -> None:
         **account.script(script, mode="Pipe"),
         InputDataConfig=[account.channel("train", "in/")],
     )
-    assert job["TrainingJobStatus"] == "Completed"
-    assert job.get("FailureReason") is None
+    assert (job["TrainingJobStatus"], job.get("FailureReason")) == ("Completed", None)
     assert account.report("early")["seen"] == [10, 3_000_003, "end"]
 
 
@@ -250,9 +249,10 @@ def test_object_that_is_missing_from_a_stream_fails_the_job(account: Account) ->
     assert job["FailureReason"].startswith("ClientError: Data download failed:Failed to download data. The specified")
 
 
-def test_input_that_is_larger_than_the_volume_is_refused(account: Account, tmp_path: Any) -> None:
-    """The disk that a job may use is VolumeSizeInGB: a program that writes more is ended."""
-    script = "import time\nwith open('/opt/ml/output/data/big', 'wb') as f:\n f.truncate(0)\n"
-    script += " for _ in range(1100): f.write(b'x' * 1048576)\n f.flush()\n time.sleep(30)"
-    job = account.fail("full", **account.script(script), OutputDataConfig={"S3OutputPath": "s3://nowhere/x"})
-    assert job["FailureReason"].startswith("ClientError: ")
+@pytest.mark.parametrize("then", ["time.sleep(60)", ""])
+def test_program_that_fills_its_volume_is_ended(account: Account, then: str) -> None:
+    """The disk that a job may use is VolumeSizeInGB, here 1: whoever writes more fails, at once or at its end."""
+    script = "import os, time\nfile = open('/opt/ml/output/data/big', 'wb')\n"
+    script += f"os.posix_fallocate(file.fileno(), 0, 1200 << 20)\n{then}"
+    job = account.fail("full", **account.script(script))
+    assert job["FailureReason"].startswith("ClientError: Insufficient disk space: the job wrote more than")

@@ -392,3 +392,24 @@ def test_folders_of_finished_jobs_are_swept(account: Account) -> None:
     assert not (jobs / "well" / "algo-1").exists()
     assert (jobs / "well" / "algo-1.log").exists()
     assert (jobs / "ill" / "algo-1" / "opt" / "ml").is_dir()
+
+
+def test_retry_strategy_starts_a_lost_job_again(account: Account) -> None:
+    """A runner that dies is an InternalServerError: Restarting, as often as RetryStrategy says, then Failed."""
+    account.client("sagemaker").create_training_job(
+        **account.request("retry", {"sleep": "60"}, RetryStrategy={"MaximumRetryAttempts": 1})
+    )
+    lock = account.stage.folder.jobs / "us-east-1" / "retry" / "runner.lock"
+    killed: set[str] = set()
+    for _ in range(2):
+
+        def training() -> bool:
+            return lock.read_text() not in killed and describe(account, "retry")["SecondaryStatus"] == "Training"
+
+        wait_for(lambda: lock.exists() and training())
+        killed.add(lock.read_text())
+        os.kill(int(lock.read_text()), 9)
+    job = account.settle("retry")
+    assert job["FailureReason"].startswith("InternalServerError: ")
+    assert statuses(job) == ["Starting", "Training", "Restarting", "Starting", "Training", "Failed"]
+    assert job["RetryStrategy"] == {"MaximumRetryAttempts": 1}

@@ -7,6 +7,7 @@ import fcntl
 import os
 import shutil
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,10 +59,15 @@ class JobDirectory:
     def new_log(self, host: str) -> Path:
         """A log that is not there yet: one event a line, epoch milliseconds, a tab, the message.
 
-        Each start of a host writes a log of its own, as each has a stream of its own.
+        Each start of a host writes a log of its own, as each has a stream of its own. Streams are named by
+        the second, so a host that starts again waits for the next one.
         """
-        names = (f"{host}.log", *(f"{host}.{number}.log" for number in range(2, 10_000)))
-        return next(file for name in names if not (file := self.root / name).exists())
+        number = 1
+        while (file := self.root / (f"{host}.log" if number == 1 else f"{host}.{number}.log")).exists():
+            while int(file.stat().st_mtime) >= int(time.time()):
+                time.sleep(0.05)
+            number += 1
+        return file
 
     def host(self, host: str) -> Path:
         """All that a host keeps but its log; gone when the job is over, unless it failed."""

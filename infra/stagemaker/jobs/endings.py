@@ -13,6 +13,10 @@ class Failed(Ending):
     """The job ends as Failed with this FailureReason."""
 
 
+class VolumeFull(Failed):
+    """The job has written more than its volume holds; nothing of it is kept."""
+
+
 class Stopped(Ending):
     """The job ends as Stopped: `secondary` and `message` say why."""
 

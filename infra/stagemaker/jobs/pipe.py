@@ -68,14 +68,14 @@ class PipeFeeder(threading.Thread):
 
     def _feed(self, descriptor: int, epoch: int) -> None:
         """Write the epoch. A reader that has had enough closes early, which ends the epoch and not the job."""
+        # The next FIFO is there before this one ends: a program may open it as soon as it has had enough.
+        self._make(epoch + 1)
         try:
             for piece in self._pieces(epoch):
                 _write(descriptor, piece)
         except BrokenPipeError:
             self._objects.close()
         finally:
-            # The next FIFO is there before this one ends: a program may open it as soon as it reads the end.
-            self._make(epoch + 1)
             self._fifo(epoch).unlink(missing_ok=True)
             os.close(descriptor)
 

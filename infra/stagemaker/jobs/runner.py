@@ -27,6 +27,7 @@ from stagemaker.jobs.endings import (
     Failed,
     Interrupted,
     Stopped,
+    VolumeFull,
 )
 from stagemaker.jobs.environment import container_environment, host_addresses, host_names
 from stagemaker.jobs.host import Host
@@ -92,9 +93,10 @@ class TrainingRunner:
         except (Failed, Stopped) as reason:
             ending = reason
         try:
-            artifacts = self._upload()
+            # What a full volume holds is not whole, and there is no room to pack it.
+            artifacts = None if isinstance(ending, VolumeFull) else self._upload()
         except Failed as failure:
-            return _failed(str(failure))
+            ending = ending if isinstance(ending, Failed) else failure
         match ending:
             case Failed():
                 return _failed(str(ending), artifacts)
@@ -144,7 +146,7 @@ class TrainingRunner:
             kill_descendants()
             self._time_left -= time.monotonic() - started
         self._close()
-        if ending is not None:
+        if ending := ending or self._trouble():
             raise ending
 
     def _watch(self) -> Ending | None:
@@ -174,15 +176,19 @@ class TrainingRunner:
             return OUT_OF_WAIT
         if spec.spot and self.directory.interrupt_request.exists():
             return INTERRUPTED
+        return self._trouble()
+
+    def _trouble(self) -> Failed | None:
+        """What went wrong beside the containers: a stream that broke off, a volume that is full."""
         for host in self.hosts:
             try:
                 host.look()
             except DownloadError as error:
                 return Failed(f"ClientError: Data download failed:{error}")
             if host.is_full:
-                return Failed(
+                return VolumeFull(
                     "ClientError: Insufficient disk space: the job wrote more than "
-                    f"VolumeSizeInGB = {spec.volume_bytes >> 30} holds on {host.name}"
+                    f"VolumeSizeInGB = {self.spec.volume_bytes >> 30} holds on {host.name}"
                 )
         return None
 

@@ -11,11 +11,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from stagemaker.jobs.directory import JobDirectory
-from stagemaker.jobs.record import EndEvent, Entry, read_record
+from stagemaker.jobs.endings import INTERNAL_ERROR
+from stagemaker.jobs.record import EndEvent, Entry, RecordWriter, StatusEvent, read_record
+from stagemaker.jobs.spec import TrainingSpec
 
 TICK_SECONDS = 0.03
 """Between two looks at the records of the running jobs; a look at one that has not grown is one stat."""
-_LOST_RUNNER = "InternalServerError: We encountered an internal error. Please try again."
+RESTARTING = "Restarting"
 
 Fold = Callable[[JobDirectory, Sequence[Entry]], None]
 
@@ -119,12 +121,24 @@ class _Running:
                     self._reap()
                     return True
         if not alive:
-            now = time.time()
-            end = EndEvent(now, "Failed", "Failed", "Training job failed", _LOST_RUNNER)
-            fold(self.directory, [Entry(end, self.offset)])
             self._reap()
+            if self._begin_again():
+                return False
+            end = EndEvent(time.time(), "Failed", "Failed", "Training job failed", INTERNAL_ERROR)
+            fold(self.directory, [Entry(end, self.offset)])
             return True
         return False
+
+    def _begin_again(self) -> bool:
+        """Start another runner, as long as the job's RetryStrategy allows. The record counts the attempts."""
+        events = [entry.event for entry in read_record(self.directory.record)]
+        restarts = sum(isinstance(event, StatusEvent) and event.status == RESTARTING for event in events)
+        if restarts >= TrainingSpec.load(self.directory.spec).retries or self.directory.stop_request.exists():
+            return False
+        message = "Restarting the training job after an internal error"
+        RecordWriter(self.directory.record).write(StatusEvent(time.time(), RESTARTING, message))
+        self.process = _spawn(self.directory)
+        return True
 
     def kill(self) -> None:
         """End the runner and, on Linux, its container with it."""

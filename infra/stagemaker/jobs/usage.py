@@ -35,18 +35,19 @@ class UsageMeter:
         now = time.monotonic()
         if now < self._next:
             return None
+        self.disk_bytes = folder_bytes(self._folder)
         self._pause = min(_LONGEST_PAUSE, self._pause * 2)
         self._next = now + self._pause
         processes = tree(self._pid)
         # A child that nobody waited for takes its seconds along; the sum never goes back.
         self._cpu = max(self._cpu, sum(each.cpu_seconds for each in processes))
         self._peak_memory = max(self._peak_memory, sum(each.resident for each in processes))
-        self.disk_bytes = folder_bytes(self._folder)
         return self.close() if now - self._since >= PERIOD_SECONDS else None
 
     def close(self) -> UsageEvent | None:
         """The event of the period so far; None when no process could be seen."""
         now = time.monotonic()
+        self.disk_bytes = folder_bytes(self._folder)
         if not self._peak_memory:
             return None
         event = UsageEvent(
