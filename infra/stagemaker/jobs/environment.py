@@ -22,16 +22,17 @@ def host_names(count: int) -> tuple[str, ...]:
     return tuple(f"algo-{number}" for number in range(1, count + 1))
 
 
-def host_addresses(job_arn: str, hosts: Sequence[str]) -> dict[str, str]:
-    """A loopback address for each host.
+def host_addresses(attempt: str, hosts: Sequence[str]) -> dict[str, str]:
+    """A loopback address for each host. `attempt` is the job and what tells this start of it from others.
 
     On Linux all of 127.0.0.0/8 is this machine, so each host has an address of its own and the hosts of
     a job may listen on the same port, as on AWS. Elsewhere they share 127.0.0.1.
     """
     if sys.platform != "linux":
         return dict.fromkeys(hosts, "127.0.0.1")
-    # The first two bytes keep jobs apart; 127.0 and 127.1 are left to others.
-    second, third = hashlib.sha256(job_arn.encode()).digest()[:2]
+    # Two bytes keep starts apart: a port that a host has listened on is closed to the next for a minute.
+    # 127.0 and 127.1 are left to others.
+    second, third = hashlib.sha256(attempt.encode()).digest()[:2]
     return {host: f"127.{second % 200 + 32}.{third}.{number}" for number, host in enumerate(hosts, start=1)}
 
 

@@ -125,7 +125,7 @@ class TrainingRunner:
         if spec.program.problem:
             raise Failed(f"ClientError: {spec.program.problem}")
         self._proceed()
-        addresses = host_addresses(spec.arn, names)
+        addresses = host_addresses(f"{spec.arn} {time.time_ns()}", names)
         for host in self.hosts:
             environment = container_environment(spec, self.credentials, host.name, host.layout, addresses)
             try:
