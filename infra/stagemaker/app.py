@@ -70,6 +70,7 @@ class Stage:
             ),
             folder.jobs,
             folder.stage_file,
+            folder.quotas,
             slots=os.cpu_count() or 1,
             threads=1,
             stop_grace=settings.stop_grace,

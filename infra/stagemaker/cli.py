@@ -1,4 +1,4 @@
-"""The stage's commands: serve, up, down, status, env, interrupt, run, shell."""
+"""The stage's commands: serve, up, down, status, env, bill, interrupt, run, shell."""
 
 from __future__ import annotations
 
@@ -71,6 +71,11 @@ def _parser() -> argparse.ArgumentParser:
     interrupt.add_argument("job", metavar="JOB", help="the name of a training job that runs on spot capacity")
     interrupt.add_argument("--region", default=DEFAULT_REGION, help="default: %(default)s")
     interrupt.set_defaults(command=_interrupt)
+
+    bill = commands.add_parser("bill", help="what the training jobs would have cost on AWS")
+    _add_state(bill)
+    bill.add_argument("--json", action="store_true", help="as JSON")
+    bill.set_defaults(command=_bill)
 
     run = commands.add_parser("run", help="run a command that sees the stage and nothing else of AWS: run -- CMD")
     _add_state(run)
@@ -179,6 +184,19 @@ def _env(options: argparse.Namespace) -> int:
         print(json.dumps(variables))
     else:
         print("\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items()))
+    return 0
+
+
+def _bill(options: argparse.Namespace) -> int:
+    from stagemaker.sagemaker.bill import (
+        as_json,
+        as_text,
+        bill,
+    )  # botocore's shapes: 0.2 s that other commands do without
+
+    folder = StateFolder(options.state.absolute())
+    lines = bill(folder.database) if folder.database.exists() else []
+    print(as_json(lines) if options.json else as_text(lines))
     return 0
 
 

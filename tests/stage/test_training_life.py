@@ -340,7 +340,7 @@ def test_usage_is_measured_on_the_real_processes(account: Account) -> None:
         assert len(points) == 1
         return float(points[0]["Maximum"])
 
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    total = 8 << 30  # what an ml.m5.large has
     assert 25 < value("CPUUtilization") < 130
     assert 100 * 250e6 / total < value("MemoryUtilization") < 100 * 600e6 / total
     assert 0 <= value("DiskUtilization") < 1
@@ -413,3 +413,35 @@ def test_retry_strategy_starts_a_lost_job_again(account: Account) -> None:
     assert job["FailureReason"].startswith("InternalServerError: ")
     assert statuses(job) == ["Starting", "Training", "Restarting", "Starting", "Training", "Failed"]
     assert job["RetryStrategy"] == {"MaximumRetryAttempts": 1}
+
+
+def test_bill_agrees_with_describe(account: Account) -> None:
+    """`stagemaker bill`: billable seconds of Describe, times instances, times the price of a second."""
+    import subprocess
+    import sys
+
+    job = account.train("paid", {"sleep": "1.2"}, ResourceConfig=TWO_HOSTS)
+    assert job["BillableTimeInSeconds"] == job["TrainingTimeInSeconds"] >= 1
+    command = [sys.executable, "-m", "stagemaker", "bill", "--json", "--state", str(account.stage.folder.root)]
+    told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    (line,) = told["lines"]
+    assert (line["job"], line["instances"]) == ("paid", 2)
+    assert line["billable_seconds"] == job["BillableTimeInSeconds"]
+    assert told["usd"] == pytest.approx(job["BillableTimeInSeconds"] * 2 * 0.115 / 3600)
+
+
+def test_quota_that_is_used_up(account: Account) -> None:
+    """ResourceLimitExceeded counts the instances of the jobs that run; the quota can be raised while the stage runs."""
+    quotas = account.stage.folder.root / "quotas.json"
+    quotas.write_text(json.dumps({"ml.m5.large for training job usage": 1}))
+    try:
+        sagemaker = account.client("sagemaker")
+        sagemaker.create_training_job(**account.request("first", {"sleep": "30"}))
+        with pytest.raises(ClientError, match="current utilization of 1 Instances and a request delta of 1"):
+            sagemaker.create_training_job(**account.request("second"))
+        quotas.write_text(json.dumps({"ml.m5.large for training job usage": 2}))
+        assert account.train("second")["TrainingJobStatus"] == "Completed"
+        sagemaker.stop_training_job(TrainingJobName="first")
+        account.settle("first")
+    finally:
+        quotas.unlink()

@@ -87,7 +87,7 @@ class Host:
         self._pump = LogPump(self._container.output, log, MetricScanner(spec.metrics), self._record)
         self._pump.start()
         self._record.write(LogEvent(time.time(), self.name, log.name))
-        self._usage = UsageMeter(self.name, self._container.pid, folder, spec.volume_bytes)
+        self._usage = UsageMeter(self.name, self._container.pid, folder, spec.volume_bytes, spec.memory_bytes)
         if self._checkpoints is not None:
             self._checkpoints.start()
 

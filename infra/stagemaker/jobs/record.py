@@ -50,7 +50,7 @@ class MetricEvent:
 
 @dataclass(frozen=True, slots=True)
 class UsageEvent:
-    """What a host used, in percent: CPU of one core, memory of this machine's, disk of the volume."""
+    """What a host used, in percent: CPU of one core, memory of the instance's, disk of the volume."""
 
     kind: ClassVar[str] = "usage"
     durable: ClassVar[bool] = False

@@ -99,6 +99,8 @@ class TrainingSpec:
     metrics: tuple[MetricDefinition, ...]
     instance_type: str
     instance_count: int
+    memory_bytes: int | None
+    """What an instance of the type has; None for a type that is not in the table."""
     volume_bytes: int
     """What the job may keep on each host's volume."""
     arguments: tuple[str, ...]

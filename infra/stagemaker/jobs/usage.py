@@ -15,15 +15,19 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
 
 class UsageMeter:
-    """Looks at the processes below `pid`: often at first, so that a short job is seen, then once a second."""
+    """Looks at the processes below `pid`: often at first, so that a short job is seen, then once a second.
 
-    def __init__(self, host: str, pid: int, folder: Path, volume_bytes: int) -> None:
+    Memory is told in percent of `memory_bytes`, or of this machine's where the instance type is not known.
+    """
+
+    def __init__(self, host: str, pid: int, folder: Path, volume_bytes: int, memory_bytes: int | None = None) -> None:
         self.disk_bytes = folder_bytes(folder)
         """What the host's folder held when last looked at."""
         self._host = host
         self._pid = pid
         self._folder = folder
         self._volume_bytes = volume_bytes
+        self._memory_bytes = memory_bytes or total_memory()
         self._pause = _FIRST_PAUSE
         self._next = time.monotonic()
         self._since = time.monotonic()
@@ -54,7 +58,7 @@ class UsageMeter:
             time.time(),
             self._host,
             cpu=100 * (self._cpu - self._cpu_before) / max(now - self._since, 1e-3),
-            memory=100 * self._peak_memory / total_memory(),
+            memory=100 * self._peak_memory / self._memory_bytes,
             disk=100 * self.disk_bytes / self._volume_bytes,
         )
         self._since, self._cpu_before, self._peak_memory = now, self._cpu, 0

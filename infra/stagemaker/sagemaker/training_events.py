@@ -13,7 +13,7 @@ SPOT_BILLED_SHARE = 0.34
 """Billed seconds of a spot job for each second of training. AWS's share goes with the market; this one is ours."""
 
 _BEFORE_STOPPING = frozenset({"Pending", "Starting", "Downloading", "Training"})
-_ON_INSTANCES = frozenset({"Downloading", "Training", "Uploading", "Stopping"})
+ON_INSTANCES = frozenset({"Downloading", "Training", "Uploading", "Stopping"})
 """The secondary statuses in which the job has instances of its own, and pays for them."""
 
 
@@ -65,7 +65,7 @@ def apply_end(document: Document, event: EndEvent) -> None:
     document["TrainingEndTime"] = event.time
     transitions.end(document, event.secondary, event.message, event.time)
     if "TrainingStartTime" in document:
-        seconds = transitions.seconds_in(document, _ON_INSTANCES)
+        seconds = transitions.seconds_in(document, ON_INSTANCES)
         document["TrainingTimeInSeconds"] = int(seconds)
         # Wall-clock seconds of one instance; the price is theirs times InstanceCount. For spot capacity
         # AWS shows fewer seconds instead of a lower price.

@@ -17,6 +17,7 @@ from stagemaker.sagemaker import training_request, transitions
 from stagemaker.sagemaker.documents import Document, Documents
 from stagemaker.sagemaker.family import Family, requested_resource_not_found
 from stagemaker.sagemaker.honoured import refuse_unhonoured
+from stagemaker.sagemaker.quotas import Quotas
 from stagemaker.sagemaker.state_changes import StateChanges
 from stagemaker.sagemaker.training_events import apply, metric_data
 from stagemaker.sagemaker.training_spec import Images, training_document, training_spec
@@ -66,6 +67,7 @@ class TrainingJobs:
         neighbours: Neighbours,
         folder: Path,
         stage_file: Path,
+        quotas: Quotas,
         *,
         slots: int,
         threads: int,
@@ -75,6 +77,7 @@ class TrainingJobs:
         self.neighbours = neighbours
         self.folder = folder
         self.stage_file = stage_file
+        self.quotas = quotas
         self.threads = threads
         self.stop_grace = stop_grace
         self.state_changes = StateChanges(documents.store, neighbours.events)
@@ -106,6 +109,7 @@ class TrainingJobs:
         """CreateTrainingJob. The job is on disk, and durable, when this returns."""
         refuse_unhonoured(parameters, training_request.HONOURED_MEMBERS)
         training_request.check(parameters)
+        self._check_quotas(parameters, context.region)
         name, region, role = parameters["TrainingJobName"], context.region, parameters["RoleArn"]
         arn = TRAINING_JOB.arn(region, self.documents.account, name)
         if self.documents.find(TRAINING_JOB, region, name) is not None:
@@ -150,6 +154,18 @@ class TrainingJobs:
                 self._announce(region, document)
         self.supervisor.request_stop(self._directory(region, name))
         return {}
+
+    def _check_quotas(self, parameters: dict[str, Any], region: str) -> None:
+        resources, spot = parameters["ResourceConfig"], parameters.get("EnableManagedSpotTraining", False)
+        kind = resources["InstanceType"]
+        used = sum(
+            document["ResourceConfig"]["InstanceCount"]
+            for where, _, document in self.documents.in_transition(TRAINING_JOB)
+            if where == region
+            and document["ResourceConfig"]["InstanceType"] == kind
+            and document["EnableManagedSpotTraining"] == spot
+        )
+        self.quotas.check_training(kind, spot=spot, used=used, wanted=resources["InstanceCount"])
 
     async def _assume(self, role: str, region: str) -> Credentials:
         try:

@@ -8,7 +8,7 @@ from typing import Any
 from stagemaker.contract.layout import OPT_ML
 from stagemaker.jobs.spec import S3Uri
 from stagemaker.sagemaker.honoured import HONOURED, Entry, Only, Recorded, Refused
-from stagemaker.wire.errors import AwsError, NotHonouredError, ValidationError
+from stagemaker.wire.errors import NotHonouredError, ValidationError
 
 HONOURED_MEMBERS: dict[str, Entry] = {
     "TrainingJobName": HONOURED,
@@ -68,11 +68,9 @@ DEFAULT_CHECKPOINTS = f"{OPT_ML}/checkpoints"
 DEFAULT_MAX_RUNTIME = 86_400
 """Seconds; SageMaker's default of StoppingCondition.MaxRuntimeInSeconds."""
 
-_GPU_FAMILIES = ("p", "g", "trn", "inf")
-
 
 def check(parameters: dict[str, Any]) -> None:
-    """The rules that the API model does not hold. Raises ValidationException, ResourceLimitExceeded."""
+    """The rules that the API model does not hold. Raises ValidationException."""
     algorithm = parameters.get("AlgorithmSpecification")
     if not algorithm or "TrainingImage" not in algorithm:
         raise ValidationError(
@@ -88,14 +86,6 @@ def check(parameters: dict[str, Any]) -> None:
     names = [channel["ChannelName"] for channel in parameters.get("InputDataConfig", [])]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise ValidationError(f"Channel names must be unique within a training job: {twice} is given twice.")
-    if needs_accelerator(resources["InstanceType"]):
-        raise AwsError(
-            "ResourceLimitExceeded",
-            f"The account-level service limit '{resources['InstanceType']} for training job usage' is 0 Instances, "
-            f"with current utilization of 0 Instances and a request delta of {resources['InstanceCount']} Instances. "
-            "Please contact AWS support to request an increase for this limit. "
-            "(Stagemaker: this machine offers no accelerator, and a CPU never stands in for one.)",
-        )
 
 
 def _check_spot(parameters: dict[str, Any]) -> None:
@@ -124,16 +114,6 @@ def _check_checkpoints(parameters: dict[str, Any]) -> None:
         raise NotHonouredError(
             f"CheckpointConfig.LocalPath = '{path}'", f"it must be a folder of its own below {OPT_ML}"
         )
-
-
-def needs_accelerator(instance_type: str) -> bool:
-    """Whether the type stands for a GPU or another accelerator: ml.p3..., ml.g5..., ml.trn1..., ml.inf2...
-
-    A type is its family's letters, then the generation: `ml.p3.2xlarge`, `ml.g4dn.xlarge`.
-    """
-    family = instance_type.removeprefix("ml.")
-    letters = family[: next((i for i, character in enumerate(family) if not character.isalpha()), len(family))]
-    return letters in _GPU_FAMILIES
 
 
 def s3_uri(text: str, member: str) -> S3Uri:

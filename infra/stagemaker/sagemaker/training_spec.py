@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from stagemaker.jobs.spec import Checkpoints, MetricDefinition, Program, TrainingSpec
 from stagemaker.sagemaker import transitions
 from stagemaker.sagemaker.documents import Document
+from stagemaker.sagemaker.instance_types import instance_types
 from stagemaker.sagemaker.training_channels import channels
 from stagemaker.sagemaker.training_request import DEFAULT_CHECKPOINTS, DEFAULT_MAX_RUNTIME, s3_uri
 from stagemaker.wire.errors import ValidationError
@@ -58,6 +59,7 @@ def training_spec(
         metrics=_metrics(parameters["AlgorithmSpecification"], images),
         instance_type=resources["InstanceType"],
         instance_count=resources["InstanceCount"],
+        memory_bytes=known.memory_bytes if (known := instance_types().get(resources["InstanceType"])) else None,
         volume_bytes=(resources.get("VolumeSizeInGB") or _DEFAULT_VOLUME_GB) * _GIB,
         spot=parameters.get("EnableManagedSpotTraining", False),
         retries=parameters.get("RetryStrategy", {}).get("MaximumRetryAttempts", 0),

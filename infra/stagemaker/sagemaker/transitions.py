@@ -29,7 +29,11 @@ def end(document: Document, status: str, message: str, time: float) -> None:
     document["SecondaryStatusTransitions"][-1]["EndTime"] = time
 
 
-def seconds_in(document: Document, statuses: Collection[str]) -> float:
-    """The seconds spent in `statuses`, of those transitions that are over."""
-    steps = (step for step in document["SecondaryStatusTransitions"] if step["Status"] in statuses)
-    return sum((float(step["EndTime"]) - float(step["StartTime"]) for step in steps if "EndTime" in step), start=0.0)
+def seconds_in(document: Document, statuses: Collection[str], until: float | None = None) -> float:
+    """The seconds spent in `statuses`. One that is not over counts to `until`, or not at all."""
+    total = 0.0
+    for step in document["SecondaryStatusTransitions"]:
+        end = step.get("EndTime", until)
+        if step["Status"] in statuses and end is not None:
+            total += end - step["StartTime"]
+    return total
