@@ -15,8 +15,8 @@ from stagemaker.jobs.record import MetricEvent
 from stagemaker.sagemaker import transitions
 from stagemaker.sagemaker.documents import Documents
 from stagemaker.sagemaker.honoured import HONOURED, Entry, Only, Recorded, Refused, refuse_unhonoured, rows
-from stagemaker.sagemaker.listing import list_resources
 from stagemaker.sagemaker.instance_types import needs_accelerator
+from stagemaker.sagemaker.listing import list_resources
 from stagemaker.sagemaker.training_events import apply_metric
 from stagemaker.sagemaker.training_job import TRAINING_JOB
 from stagemaker.sagemaker.training_request import HONOURED_MEMBERS

@@ -43,9 +43,9 @@ def test_quotas_are_adjustable(tmp_path: Path) -> None:
     file.write_text(json.dumps({"ml.m5.large for training job usage": 2}))
     assert refusal(quotas, "ml.m5.large", used=1, wanted=1) is None
     assert refusal(quotas, "ml.m5.large", used=2, wanted=1) == (
-        "ResourceLimitExceeded: The account-level service limit 'ml.m5.large for training job usage' is 2 Instances, with "
-        "current utilization of 2 Instances and a request delta of 1 Instances. Please contact AWS support to request an increase for this "
-        "limit."
+        "ResourceLimitExceeded: The account-level service limit 'ml.m5.large for training job usage' is 2 Instances, "
+        "with current utilization of 2 Instances and a request delta of 1 Instances. Please contact AWS support to "
+        "request an increase for this limit."
     )
     assert refusal(quotas, "ml.m5.large", used=2, wanted=1, spot=True) is None
     assert refusal(quotas, "ml.c5.large", used=2, wanted=1) is None
