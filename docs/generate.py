@@ -39,8 +39,8 @@ Operations: {operations}.
 
 CONTRACT_HEAD = """# The training container contract, item by item
 
-Made from `training-contract.toml` by `python docs/generate.py`; do not edit. Each item that is kept names a test that looks
-at it from inside a container, or from outside through the API.
+Made from `training-contract.toml` by `python docs/generate.py`; do not edit. Each item that is kept names a test that
+looks at it from inside a container, or from outside through the API.
 
 | item | kept | how | test |
 |---|---|---|---|

@@ -28,7 +28,7 @@ ITEMS = generate().contract_items()
 
 
 @cache
-def tests_of(file: str) -> set[str]:
+def functions_of(file: str) -> set[str]:
     """The names of the tests in a file."""
     tree = ast.parse((ROOT / file).read_text())
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
@@ -46,6 +46,6 @@ def test_item_names_a_test_that_exists(item: dict[str, str]) -> None:
     assert item["how"]
     if "test" in item:
         file, _, test = item["test"].partition("::")
-        assert test in tests_of(file)
+        assert test in functions_of(file)
     else:
         assert item["kept"] == "no"
