@@ -11,7 +11,6 @@ from stagemaker.contract.training import ResourceConfig, write_checkpoint_config
 from stagemaker.jobs.channel import download_channel
 from stagemaker.jobs.checkpoints import CheckpointSync
 from stagemaker.jobs.directory import JobDirectory, remove_tree
-from stagemaker.jobs.environment import below
 from stagemaker.jobs.launcher import Container, ProcessLauncher
 from stagemaker.jobs.log import LogPump
 from stagemaker.jobs.metrics import MetricScanner
@@ -71,7 +70,7 @@ class Host:
             ResourceConfig(self.name, tuple(hosts), spec.instance_type),
         )
         if spec.checkpoints is not None:
-            folder = Path(below(spec.checkpoints.local_path, self.layout.base))
+            folder = Path(self.layout.located(spec.checkpoints.local_path))
             self._checkpoints = CheckpointSync(self._new_client(), spec.checkpoints.target, folder)
             self._checkpoints.restore()
             write_checkpoint_config(self.layout, str(folder), str(spec.checkpoints.target))
@@ -79,7 +78,7 @@ class Host:
     def start(self, environment: Mapping[str, str]) -> None:
         """Start the container, and all that goes on beside it. Raises OSError."""
         spec, folder = self._spec, self._directory.host(self.name)
-        command = [below(word, self.layout.base) for word in (*spec.program.command, *spec.arguments)]
+        command = [self.layout.located(word) for word in (*spec.program.command, *spec.arguments)]
         for pipe in self._pipes:
             pipe.start()
         self._container = ProcessLauncher().start(command, self.layout, environment, folder / "tmp")

@@ -15,6 +15,8 @@ from typing import IO, Protocol
 from stagemaker.contract.layout import BASE_DIR_VARIABLE, Layout
 
 _PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None, use_errno=True)
+"""Loaded before any fork: a child of a process with threads must not load anything."""
 _KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "OPENBLAS_CORETYPE")
 """What a local process needs of its surroundings. Nothing of AWS's: a job has its role's keys only."""
 
@@ -111,11 +113,11 @@ class ProcessLauncher:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_die_with_runner if sys.platform == "linux" else None,  # noqa: PLW1509 - no thread runs yet
+            preexec_fn=_die_with_runner if sys.platform == "linux" else None,  # noqa: PLW1509 - it makes one system call
         )
         return ProcessContainer(process)
 
 
 def _die_with_runner() -> None:
     """A runner that is killed must not leave its container behind, unwatched."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
