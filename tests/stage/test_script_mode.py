@@ -65,7 +65,8 @@ def test_script_trains_with_the_toolkits_variables(account: Account) -> None:
     code = archive(
         **{"train.py": SCRIPT, "helper.py": "def loss(x): return x / 10\n", "requirements.txt": "numpy>=1\n"}
     )
-    job = account.run("script", **members(account, code, **{"max-depth": 4, "where": "/opt/ml/model", "x": True}))
+    own: dict[str, Any] = {"max-depth": 4, "where": "/opt/ml/model", "x": True}
+    job = account.run("script", **members(account, code, **own))
     assert (job["TrainingJobStatus"], job.get("FailureReason")) == ("Completed", None)
     seen = account.report("script")
     assert json.loads(seen["SM_HPS"]) == own
