@@ -40,7 +40,7 @@ def container_environment(
     return {
         **spec.program.environment,
         **{name: layout.located(value) for name, value in spec.environment.items()},
-        **_role(spec.stage_file, credentials),
+        **({} if spec.isolated else _role(spec.stage_file, credentials)),
         "TRAINING_JOB_NAME": spec.name,
         "TRAINING_JOB_ARN": spec.arn,
         "AWS_REGION": spec.region,

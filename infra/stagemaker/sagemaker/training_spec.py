@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any, Protocol
 
+from stagemaker.jobs import namespace
 from stagemaker.jobs.spec import Checkpoints, MetricDefinition, Program, TrainingSpec
 from stagemaker.sagemaker import transitions
 from stagemaker.sagemaker.documents import Document
@@ -66,6 +67,8 @@ def training_spec(
         spot=parameters.get("EnableManagedSpotTraining", False),
         retries=parameters.get("RetryStrategy", {}).get("MaximumRetryAttempts", 0),
         created=round(time.time(), 3),  # the API's precision, so that a filter by a time that was shown is exact
+        namespaced=namespace.available(),
+        isolated=parameters.get("EnableNetworkIsolation", False),
         max_runtime=stopping.get("MaxRuntimeInSeconds", DEFAULT_MAX_RUNTIME),
         max_wait=stopping.get("MaxWaitTimeInSeconds"),
         stop_grace=stop_grace,
