@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import cold_start
 import job_overhead
+import pipe_mode
 import unchanged_check
 from measure import HEAD, machine
 
 if __name__ == "__main__":
     print(machine(), end="\n\n")
     print(HEAD)
-    for benchmark in (cold_start, job_overhead, unchanged_check):
+    for benchmark in (cold_start, job_overhead, pipe_mode, unchanged_check):
         print(benchmark.run().row(), flush=True)
