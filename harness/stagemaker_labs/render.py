@@ -100,8 +100,11 @@ def _cards_shown(verdict: Verdict) -> int:
 
     A waiter then raises because a job failed, and why it failed is what the first failed check can tell.
     """
-    stopped = verdict.run.outcome is Outcome.FAILED
-    return 2 if stopped and any(check.outcome is Outcome.PASSED for check in verdict.checks) else 1
+    card = verdict.run.card
+    if verdict.run.outcome is not Outcome.FAILED or card is None:
+        return 1
+    waited = card.found.startswith("WaiterError")
+    return 2 if waited or any(check.outcome is Outcome.PASSED for check in verdict.checks) else 1
 
 
 def card_title(entry: CheckResult) -> str:

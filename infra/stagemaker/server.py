@@ -7,7 +7,6 @@ import logging
 import socket
 import sys
 
-import psutil
 import uvicorn
 
 from stagemaker.app import Stage
@@ -100,6 +99,8 @@ def _listen(port: int) -> socket.socket:
 
 def _owner(port: int) -> str:
     """Who listens on `port`, as far as the system tells this user."""
+    import psutil  # 10 ms, for a message that is rarely needed
+
     try:
         connections = psutil.net_connections(kind="tcp")
     except (psutil.AccessDenied, OSError):
