@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -100,6 +101,12 @@ def _add_serving_options(parser: argparse.ArgumentParser) -> None:
         default=AuthMode.ENFORCE,
         help="enforce: keys and policies count; open: any key is root (default: %(default)s)",
     )
+    parser.add_argument(
+        "--backing-url",
+        type=_backing_url,
+        metavar="URL",
+        help="take S3, IAM, SNS, SQS and EventBridge from the LocalStack at http://HOST:PORT",
+    )
     parser.add_argument("--allow-reset", action="store_true", help="let POST /_stagemaker/reset empty the account")
     parser.add_argument("--images", type=Path, metavar="DIR", help="programs that stand for your own images")
 
@@ -116,6 +123,12 @@ def _account(text: str) -> str:
     return text
 
 
+def _backing_url(text: str) -> str:
+    if not re.fullmatch(r"http://[A-Za-z0-9._-]+:[0-9]{1,5}/?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not an address of the form http://HOST:PORT")
+    return text.rstrip("/")
+
+
 def _settings(options: argparse.Namespace) -> Settings:
     return Settings(
         state=options.state.absolute(),
@@ -124,6 +137,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         auth=options.auth,
         allow_reset=options.allow_reset,
         images=options.images.absolute() if options.images else None,
+        backing_url=options.backing_url,
     )
 
 

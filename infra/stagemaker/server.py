@@ -23,6 +23,7 @@ _BACKLOG = 512
 def serve(settings: Settings) -> int:
     """Run a stage until SIGINT or SIGTERM. Raises StateError for a folder or a port that is taken."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("stagemaker.gateway.proxy").setLevel(logging.INFO)  # where hard-wired calls went
     folder = StateFolder(settings.state)
     folder.prepare()
     folder.take()

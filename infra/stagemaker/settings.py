@@ -11,6 +11,13 @@ DEFAULT_REGION = "us-east-1"
 DEFAULT_PORT = 4566
 
 
+class BackingKind(StrEnum):
+    """`embedded`: S3, IAM ... in the stage's process. `localstack`: in a LocalStack at an address."""
+
+    EMBEDDED = "embedded"
+    LOCALSTACK = "localstack"
+
+
 class AuthMode(StrEnum):
     """`enforce`: keys, signatures and policies count. `open`: any key is the account's root."""
 
@@ -29,3 +36,10 @@ class Settings:
     auth: AuthMode = AuthMode.ENFORCE
     allow_reset: bool = False
     images: Path | None = None
+    backing_url: str | None = None
+    """Of a LocalStack (http://HOST:PORT); None for the embedded backing."""
+
+    @property
+    def backing(self) -> BackingKind:
+        """Where S3, IAM and the like are."""
+        return BackingKind.LOCALSTACK if self.backing_url else BackingKind.EMBEDDED

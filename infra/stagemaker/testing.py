@@ -81,12 +81,22 @@ class RunningStage:
         self.process.wait(timeout=20)
 
 
-def start_stage(state: Path, *, auth: AuthMode = AuthMode.ENFORCE, images: Path | None = None) -> RunningStage:
-    """Start a stage on a free port, ready when this returns. Raises BackgroundError."""
+def start_stage(
+    state: Path,
+    *,
+    auth: AuthMode = AuthMode.ENFORCE,
+    images: Path | None = None,
+    backing_url: str | None = None,
+) -> RunningStage:
+    """Start a stage on a free port, ready when this returns; with `backing_url`, in front of the LocalStack there.
+
+    Raises BackgroundError.
+    """
     folder = StateFolder(state.absolute())
     folder.prepare()
     command = [sys.executable, "-m", "stagemaker", "serve", "--state", str(folder.root), "--port", "0"]
     command += ["--auth", auth.value, "--allow-reset", *(["--images", str(images)] if images else [])]
+    command += ["--backing-url", backing_url] if backing_url else []
     with folder.stage_log.open("ab") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_quiet(os.environ))
     return RunningStage(folder, wait_until_ready(folder, process)["endpoint"], process)

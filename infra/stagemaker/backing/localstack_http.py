@@ -25,7 +25,9 @@ _LIMITS = {"connect": 5.0, "read": 300.0, "write": 300.0, "pool": 60.0}
 _MOST_CONNECTIONS = 64
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
-_HOP_BY_HOP = frozenset({"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"})
+_HOP_BY_HOP = frozenset(
+    {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
+)
 _NOT_SENT = _HOP_BY_HOP | {"authorization", "expect", "host", "origin", "x-amz-security-token"}
 _NOT_RETURNED = _HOP_BY_HOP | {"date", "server", "x-localstack"}
 
@@ -48,7 +50,9 @@ class Connections:
     def __init__(self, url: str) -> None:
         self._url = httpcore.URL(url)
         self._pool = httpcore.AsyncConnectionPool(
-            max_connections=_MOST_CONNECTIONS, max_keepalive_connections=_MOST_CONNECTIONS, keepalive_expiry=IDLE_SECONDS
+            max_connections=_MOST_CONNECTIONS,
+            max_keepalive_connections=_MOST_CONNECTIONS,
+            keepalive_expiry=IDLE_SECONDS,
         )
 
     def exchange(self, outgoing: Outgoing) -> AbstractAsyncContextManager[httpcore.Response]:
