@@ -12,13 +12,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from stagemaker.background import BackgroundError, down, up
+from stagemaker.compose import ComposeError, start_localstack
 from stagemaker.environment import inside_environment, proxy_environment, stage_environment
-from stagemaker.settings import DEFAULT_ACCOUNT, DEFAULT_PORT, AuthMode, Settings
+from stagemaker.settings import DEFAULT_ACCOUNT, DEFAULT_PORT, LOOPBACK, AuthMode, BackingKind, Settings
 from stagemaker.state import StateError, StateFolder, default_state
 
 EXIT_FAILED = 1
 EXIT_NO_STAGE = 3
 EXIT_CANNOT_RUN = 127
+
+
+_TARGETS = {"local": BackingKind.EMBEDDED.value, "localstack": BackingKind.LOCALSTACK.value}
+"""What each target's account is on."""
 
 
 class NoStageError(Exception):
@@ -28,13 +33,15 @@ class NoStageError(Exception):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
     options = _parser().parse_args(arguments)
+    options.target = options.target or ("localstack" if getattr(options, "backing_url", None) else "local")
+    options.state = (options.state or default_state(_TARGETS[options.target])).absolute()
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)
     except NoStageError as error:
         print(f"stagemaker: {error}", file=sys.stderr)
         return EXIT_NO_STAGE
-    except (StateError, BackgroundError) as error:
+    except (StateError, BackgroundError, ComposeError) as error:
         print(f"stagemaker: {error}", file=sys.stderr)
         return EXIT_FAILED
 
@@ -84,9 +91,13 @@ def _add_state(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--state",
         type=Path,
-        default=default_state(),
         metavar="DIR",
-        help="the folder that holds the account (default: %(default)s)",
+        help=f"the folder that holds the account (default: {default_state()}; each target has its own)",
+    )
+    parser.add_argument(
+        "--target",
+        choices=_TARGETS,
+        help="local: all in the stage's own process; localstack: S3, IAM and the like from LocalStack (default: local)",
     )
 
 
@@ -105,9 +116,15 @@ def _add_serving_options(parser: argparse.ArgumentParser) -> None:
         "--backing-url",
         type=_backing_url,
         metavar="URL",
-        help="take S3, IAM, SNS, SQS and EventBridge from the LocalStack at http://HOST:PORT",
+        help="the LocalStack of --target localstack, at http://HOST:PORT (default: one is started by docker compose)",
     )
     parser.add_argument("--allow-reset", action="store_true", help="let POST /_stagemaker/reset empty the account")
+    parser.add_argument(
+        "--listen",
+        default=LOOPBACK,
+        metavar="ADDRESS",
+        help="another address only inside a container whose ports are published on loopback (default: %(default)s)",
+    )
     parser.add_argument("--images", type=Path, metavar="DIR", help="programs that stand for your own images")
 
 
@@ -130,15 +147,26 @@ def _backing_url(text: str) -> str:
 
 
 def _settings(options: argparse.Namespace) -> Settings:
+    if options.backing_url and options.target != "localstack":
+        raise StateError("--backing-url is for --target localstack")
     return Settings(
-        state=options.state.absolute(),
+        state=options.state,
         port=options.port,
         account=options.account,
         auth=options.auth,
         allow_reset=options.allow_reset,
         images=options.images.absolute() if options.images else None,
-        backing_url=options.backing_url,
+        listen=options.listen,
+        backing_url=options.backing_url or _localstack(options),
     )
+
+
+def _localstack(options: argparse.Namespace) -> str | None:
+    """The LocalStack to use where none was named: that of the stage that runs already, else one from Compose."""
+    if options.target != "localstack":
+        return None
+    running = StateFolder(options.state).running()
+    return (running or {}).get("backing_url") or start_localstack()
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -153,24 +181,26 @@ def _up(options: argparse.Namespace) -> int:
 
 
 def _down(options: argparse.Namespace) -> int:
-    print(down(StateFolder(options.state.absolute())))
+    print(down(StateFolder(options.state)))
     return 0
 
 
 def _status(options: argparse.Namespace) -> int:
-    folder = StateFolder(options.state.absolute())
+    folder = StateFolder(options.state)
     running = folder.running()
     if options.json:
         print(json.dumps({"running": running is not None, "state": str(folder.root), **(running or {})}))
     elif running:
+        backing = f"LocalStack at {running['backing_url']}" if "backing_url" in running else "embedded"
         print(f"A stage runs at {running['endpoint']} (process {running['pid']}), state in {folder.root}")
+        print(f"Backing: {backing}")
     else:
         print(f"No stage runs on {folder.root}. Start one with: stagemaker up")
     return 0 if running else EXIT_NO_STAGE
 
 
 def _env(options: argparse.Namespace) -> int:
-    folder = StateFolder(options.state.absolute())
+    folder = StateFolder(options.state)
     running = _running(folder)
     variables = stage_environment(folder, running["endpoint"], admin=options.admin)
     if options.proxy:
@@ -184,7 +214,7 @@ def _env(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     """Replace this process by the command."""
-    folder = StateFolder(options.state.absolute())
+    folder = StateFolder(options.state)
     environment = inside_environment(folder, _running(folder), os.environ, admin=options.admin)
     try:
         os.execvpe(options.words[0], options.words, environment)  # noqa: S606 - that is what it is for

@@ -36,6 +36,7 @@ def stage_environment(folder: StateFolder, endpoint: str, *, admin: bool) -> dic
         "STAGEMAKER_ROLE_ARN": keys.role_arn,
         "STAGEMAKER_STATE": str(folder.root),
         "STAGEMAKER_ID": folder.id,
+        "STAGEMAKER_BACKING": folder.backing_kind,
     }
 
 

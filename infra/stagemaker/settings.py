@@ -9,6 +9,7 @@ from pathlib import Path
 DEFAULT_ACCOUNT = "123456789012"
 DEFAULT_REGION = "us-east-1"
 DEFAULT_PORT = 4566
+LOOPBACK = "127.0.0.1"
 
 
 class BackingKind(StrEnum):
@@ -38,6 +39,8 @@ class Settings:
     images: Path | None = None
     backing_url: str | None = None
     """Of a LocalStack (http://HOST:PORT); None for the embedded backing."""
+    listen: str = LOOPBACK
+    """The address to listen on. Another than loopback only inside a container whose ports are published on loopback."""
 
     @property
     def backing(self) -> BackingKind:

@@ -30,6 +30,8 @@ from stagemaker.environment import stage_environment
 from stagemaker.settings import AuthMode
 from stagemaker.state import StateFolder
 
+BACKING_VARIABLE = "STAGEMAKER_BACKING_URL"
+
 
 @dataclass(frozen=True, slots=True)
 class RunningStage:
@@ -88,15 +90,16 @@ def start_stage(
     images: Path | None = None,
     backing_url: str | None = None,
 ) -> RunningStage:
-    """Start a stage on a free port, ready when this returns; with `backing_url`, in front of the LocalStack there.
+    """Start a stage on a free port, ready when this returns. Raises BackgroundError.
 
-    Raises BackgroundError.
+    With `backing_url`, or the variable STAGEMAKER_BACKING_URL, it stands in front of the LocalStack there.
     """
     folder = StateFolder(state.absolute())
     folder.prepare()
     command = [sys.executable, "-m", "stagemaker", "serve", "--state", str(folder.root), "--port", "0"]
     command += ["--auth", auth.value, "--allow-reset", *(["--images", str(images)] if images else [])]
-    command += ["--backing-url", backing_url] if backing_url else []
+    if url := backing_url or os.environ.get(BACKING_VARIABLE):
+        command += ["--backing-url", url]
     with folder.stage_log.open("ab") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_quiet(os.environ))
     return RunningStage(folder, wait_until_ready(folder, process)["endpoint"], process)

@@ -146,7 +146,8 @@ class Lake:
     def content(self, key: str, version: str | None = None) -> bytes:
         """The bytes of an object, or of one version of it."""
         chosen = {"VersionId": version} if version else {}
-        with self.ask("get_object", Key=key, **chosen)["Body"] as body:
+        body = self.ask("get_object", Key=key, **chosen)["Body"]
+        with body:
             return bytes(body.read())
 
 

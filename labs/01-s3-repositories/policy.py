@@ -35,6 +35,14 @@ def judge(statements: Sequence[Statement], calls: Mapping[str, Call]) -> Card | 
         )
     for action, call in calls.items():
         denies = [each for each in statements if each["Effect"] == "Deny" and covers(each, action, call["resource"])]
+        if not denies:
+            return card(
+                "the statements of the bucket policy",
+                f"none denies {action}; the call was refused since S3 asks for more than this one right",
+                "a Deny of every call without TLS",
+                "Action or Resource leaves something out",
+                'Action "s3:*", and as Resource both the bucket and BUCKET/*',
+            )
         if not any(map(is_for_everyone, denies)):
             return card(
                 f"the statements of the bucket policy that deny {action}",

@@ -127,6 +127,7 @@ def test_presigned_urls(account: Account, version: str) -> None:
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(spoilt)
         assert refused.value.code == 403
+        refused.value.close()
 
 
 def test_aws_cli(account: Account, tmp_path: Path) -> None:

@@ -81,6 +81,10 @@ class RecordWriter:
             if any(event.durable for event in events):
                 os.fsync(self._file.fileno())
 
+    def close(self) -> None:
+        """Nothing more happens."""
+        self._file.close()
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:

@@ -73,6 +73,7 @@ class TrainingRunner:
             traceback.print_exc()
             end = _failed(_INTERNAL_ERROR)
         self.record.write(end)
+        self.record.close()
 
     def _carry_out(self) -> EndEvent:
         self._enter("Starting", "Preparing the instances for training")
