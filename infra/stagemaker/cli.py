@@ -13,7 +13,7 @@ from pathlib import Path
 
 from stagemaker.background import BackgroundError, down, up
 from stagemaker.compose import ComposeError, start_localstack
-from stagemaker.environment import inside_environment, proxy_environment, stage_environment
+from stagemaker.environment import Who, inside_environment, proxy_environment, stage_environment
 from stagemaker.settings import DEFAULT_ACCOUNT, DEFAULT_PORT, LOOPBACK, AuthMode, BackingKind, Settings
 from stagemaker.state import StateError, StateFolder, default_state
 
@@ -69,20 +69,20 @@ def _parser() -> argparse.ArgumentParser:
 
     env = commands.add_parser("env", help="print the variables that lead AWS clients to the stage")
     _add_state(env)
-    env.add_argument("--admin", action="store_true", help="the administrator's key instead of the learner's")
+    _add_who(env)
     env.add_argument("--proxy", action="store_true", help="also what leads clients with hard-wired hosts to the stage")
     env.add_argument("--json", action="store_true", help="as JSON")
     env.set_defaults(command=_env)
 
     run = commands.add_parser("run", help="run a command that sees the stage and nothing else of AWS: run -- CMD")
     _add_state(run)
-    run.add_argument("--admin", action="store_true", help="with the administrator's key")
+    _add_who(run)
     run.add_argument("words", nargs="+", metavar="CMD", help="the command and its arguments, after --")
     run.set_defaults(command=_run)
 
     shell = commands.add_parser("shell", help="open a shell that sees the stage and nothing else of AWS")
     _add_state(shell)
-    shell.add_argument("--admin", action="store_true", help="with the administrator's key")
+    _add_who(shell)
     shell.set_defaults(command=_shell)
     return parser
 
@@ -99,6 +99,15 @@ def _add_state(parser: argparse.ArgumentParser) -> None:
         choices=_TARGETS,
         help="local: all in the stage's own process; localstack: S3, IAM and the like from LocalStack (default: local)",
     )
+
+
+def _add_who(parser: argparse.ArgumentParser) -> None:
+    who = parser.add_mutually_exclusive_group()
+    who.add_argument("--admin", dest="who", action="store_const", const=Who.ADMIN, help="with the administrator's key")
+    who.add_argument(
+        "--root", dest="who", action="store_const", const=Who.ROOT, help="with the root's key, whom no policy locks out"
+    )
+    parser.set_defaults(who=Who.LEARNER)
 
 
 def _add_serving_options(parser: argparse.ArgumentParser) -> None:
@@ -202,7 +211,7 @@ def _status(options: argparse.Namespace) -> int:
 def _env(options: argparse.Namespace) -> int:
     folder = StateFolder(options.state)
     running = _running(folder)
-    variables = stage_environment(folder, running["endpoint"], admin=options.admin)
+    variables = stage_environment(folder, running["endpoint"], options.who)
     if options.proxy:
         variables |= proxy_environment(folder, running["proxy"])
     if options.json:
@@ -215,7 +224,7 @@ def _env(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     """Replace this process by the command."""
     folder = StateFolder(options.state)
-    environment = inside_environment(folder, _running(folder), os.environ, admin=options.admin)
+    environment = inside_environment(folder, _running(folder), os.environ, options.who)
     try:
         os.execvpe(options.words[0], options.words, environment)  # noqa: S606 - that is what it is for
     except OSError as error:

@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from stagemaker.background import wait_until_ready
-from stagemaker.environment import stage_environment
+from stagemaker.environment import Who, stage_environment
 from stagemaker.settings import AuthMode
 from stagemaker.state import StateFolder
 
@@ -43,7 +43,7 @@ class RunningStage:
 
     def environment(self, *, admin: bool = True) -> dict[str, str]:
         """The variables that lead AWS clients here, with the administrator's or the learner's key."""
-        return stage_environment(self.folder, self.endpoint, admin=admin)
+        return stage_environment(self.folder, self.endpoint, Who.ADMIN if admin else Who.LEARNER)
 
     @property
     def role_arn(self) -> str:

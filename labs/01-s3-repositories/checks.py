@@ -10,7 +10,6 @@ import base64
 import hashlib
 import json
 import re
-import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -20,7 +19,6 @@ from urllib.parse import unquote
 import pytest
 from botocore.exceptions import ClientError
 
-from stagemaker_labs import stage
 from stagemaker_labs.checking import ASK_LIMIT, Account, after, wrong
 
 RAW, CURATED = "raw/churn/", "curated/churn/"
@@ -193,21 +191,13 @@ def without_tls(account: Account) -> Any:
 
     options: dict[str, Any] = {
         "ignore_configured_endpoint_urls": True,
-        "proxies": {"http": stage_proxy()} if account.target != "aws" else None,
+        "proxies": {"http": account.proxy} if account.proxy else None,
         "connect_timeout": ASK_LIMIT,
         "read_timeout": ASK_LIMIT,
         "retries": {"total_max_attempts": 2, "mode": "standard"},
     }
     config = Config(**options)
     return boto3.client("s3", region_name=account.region, use_ssl=False, config=config)
-
-
-def stage_proxy() -> str:
-    """The address of the stage's proxy."""
-    done = subprocess.run(
-        [*stage.command(), "env", "--json", "--proxy"], capture_output=True, timeout=stage.ANSWER_LIMIT, check=True
-    )
-    return str(json.loads(done.stdout)["HTTP_PROXY"])
 
 
 @pytest.fixture(scope="module")
