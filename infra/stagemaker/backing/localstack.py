@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -33,6 +32,7 @@ from stagemaker.backing.localstack_http import (
     sent_headers,
 )
 from stagemaker.backing.localstack_memory import Found, Memory
+from stagemaker.backing.localstack_mending import added_headers, own_queue_urls
 from stagemaker.backing.port import BackingError, Receive, Scope, Send
 from stagemaker.wire.errors import AwsError, UnsupportedError
 from stagemaker.wire.message import Reply, Request
@@ -46,10 +46,6 @@ PATIENCE_SECONDS = 5.0
 """How long a call waits while it is found out whether LocalStack is still the same."""
 
 _RETRY_SECONDS = 0.5
-
-_QUEUE_URLS = {"CreateQueue", "GetQueueUrl", "ListQueues", "ListDeadLetterSourceQueues"}
-_QUEUE_URL = re.compile(rb"https?://[^/\s\"<>]+/(?:queue/[a-z0-9-]+/)?(\d{12}/[A-Za-z0-9_.-]+)")
-"""The forms of LocalStack's SQS_ENDPOINT_STRATEGY. Its own host is no way in for our clients."""
 
 
 class LocalStackBacking:
@@ -137,7 +133,9 @@ class LocalStackBacking:
             async with self._connections.exchange(outgoing) as answer:
                 headers = returned_headers(answer.headers)
                 if call.service == "sqs":
-                    await self._send_own_addresses(call, await answer.aread(), answer.status, headers, send)
+                    body = own_queue_urls(call, await answer.aread(), self._endpoint)
+                    names = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+                    await send_answer(send, call.method, answer.status, {**names, "content-length": len(body)}, body)
                     return
                 begun = True
                 await send({"type": "http.response.start", "status": answer.status, "headers": headers})
@@ -158,7 +156,11 @@ class LocalStackBacking:
 
         def headers(length: int | None = None) -> Headers:
             return sent_headers(
-                scope["headers"], account=self._account, region=call.region, service=call.service, length=length
+                [*scope["headers"], *added_headers(call)],
+                account=self._account,
+                region=call.region,
+                service=call.service,
+                length=length,
             )
 
         if "content-length" not in call.headers:
@@ -171,14 +173,6 @@ class LocalStackBacking:
         # Before the headers go out: LocalStack acts on an empty body without waiting for it.
         first = await anext(pieces, b"")
         return Outgoing(call.method, target, headers(), _chained(first, pieces))
-
-    async def _send_own_addresses(self, call: Call, body: bytes, status: int, headers: Headers, send: Send) -> None:
-        """An answer of SQS, in which a queue's address is one of the stage."""
-        new = _QUEUE_URL.sub(self._endpoint.encode() + rb"/\1", body) if _names_queues(call, body) else body
-        kept = [(name, value) for name, value in headers if name != b"content-length"]
-        kept.append((b"content-length", str(len(new)).encode()))
-        await send({"type": "http.response.start", "status": status, "headers": kept})
-        await send({"type": "http.response.body", "body": new})
 
     async def _send(self, request: Request, account: str, service: str, region: str) -> Reply:
         pairs = [(name.encode("latin-1"), value.encode()) for name, value in request.headers.items()]
@@ -278,11 +272,6 @@ class LocalStackBacking:
             )
             await forgotten()
         await self._memory.claim()
-
-
-def _names_queues(call: Call, body: bytes) -> bool:
-    target = call.headers.get("x-amz-target", "").rpartition(".")[2]
-    return target in _QUEUE_URLS or any(f"<{each}Response".encode() in body[:300] for each in _QUEUE_URLS)
 
 
 async def _chained(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
