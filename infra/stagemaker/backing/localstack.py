@@ -20,19 +20,20 @@ import httpcore
 
 from stagemaker.backing.answers import error_answer, send_answer
 from stagemaker.backing.call import Call, read_call, service_of
-from stagemaker.backing.intake import ClientGoneError, receive_small
+from stagemaker.backing.intake import ClientGoneError, receive_s3, receive_small
 from stagemaker.backing.localstack_emptying import EMPTYING, empty
 from stagemaker.backing.localstack_http import (
     FAILURES,
     Connections,
     Headers,
     Outgoing,
+    describes_body,
     held_back,
     returned_headers,
     sent_headers,
 )
 from stagemaker.backing.localstack_memory import Found, Memory
-from stagemaker.backing.localstack_mending import added_headers, own_queue_urls
+from stagemaker.backing.localstack_mending import added_headers, is_rewritten, own_queue_urls, rewritten
 from stagemaker.backing.port import BackingError, Receive, Scope, Send
 from stagemaker.wire.errors import AwsError, UnsupportedError
 from stagemaker.wire.message import Reply, Request
@@ -103,7 +104,7 @@ class LocalStackBacking:
         """Carry out a call of the stage's own as the account's root; see `Backing`. Raises AwsError (503)."""
         headers = {name.lower(): value for name, value in request.headers.items()}
         service = service or service_of(headers, request.query, request.body)
-        self._memory.note(service, region)
+        self._memory.note((service, region))
         return await self._send(request, self._account, service, region)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -126,7 +127,7 @@ class LocalStackBacking:
                 "or run against AWS (--target aws)."
             )
         await self._be_usable()
-        self._memory.note(call.service, call.region)
+        self._memory.note((call.service, call.region))
         outgoing = await self._outgoing(call, scope, receive)
         begun = False
         try:
@@ -163,6 +164,10 @@ class LocalStackBacking:
                 length=length,
             )
 
+        if is_rewritten(call):
+            content = rewritten(await receive_s3(receive, call.headers, None))
+            kept = [(name, value) for name, value in headers(len(content)) if not describes_body(name)]
+            return Outgoing(call.method, target, kept, content)
         if "content-length" not in call.headers:
             if call.method == "PUT" and call.service == "s3" and call.key and not call.query:
                 raise AwsError("MissingContentLength", "You must provide the Content-Length HTTP header.", 411)
@@ -263,7 +268,10 @@ class LocalStackBacking:
                 f"another stage has taken over account {self._account} of LocalStack at {self.url}. "
                 "Stop one of the two, or give one another --account"
             )
-        if found is not Found.FIRST:
+        if found is Found.FIRST:
+            # It may hold things already, made before this stage or past it: a reset must find them.
+            self._memory.note(*((service, self._region) for service in EMPTYING))
+        else:
             _LOG.warning(
                 "LocalStack at %s is not the one that held this account (%s): what the stage knew of it, jobs, "
                 "logs and metrics too, is gone. The account begins anew.",

@@ -95,6 +95,19 @@ def _is_sent(name: str) -> bool:
     return name not in _NOT_SENT and not name.startswith(("x-forwarded-", "x-localstack-", "x-moto-"))
 
 
+def describes_body(name: bytes) -> bool:
+    """Whether a header tells of the bytes as the client sent them."""
+    name = name.lower()
+    return name in {
+        b"content-encoding",
+        b"content-md5",
+        b"x-amz-content-sha256",
+        b"x-amz-decoded-content-length",
+        b"x-amz-sdk-checksum-algorithm",
+        b"x-amz-trailer",
+    } or name.startswith(b"x-amz-checksum-")
+
+
 def returned_headers(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
     """The headers of LocalStack's answer for the client. Its CORS answers are for no web page of ours."""
     return [

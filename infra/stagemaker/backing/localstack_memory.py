@@ -52,10 +52,10 @@ class Memory:
         """Services and regions that hold something, or did."""
         return sorted(self._used)
 
-    def note(self, service: str, region: str) -> None:
-        """A call to `service` in `region` is about to be made."""
-        if (service, region) not in self._used:
-            self._used.add((service, region))
+    def note(self, *used: tuple[str, str]) -> None:
+        """Calls to these services in these regions are about to be made, or have been."""
+        if not self._used.issuperset(used):
+            self._used.update(used)
             self._write()
 
     async def look(self) -> Found:
