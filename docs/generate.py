@@ -1,13 +1,20 @@
-"""Writes `docs/fidelity.md` from the tables that the stage itself obeys: `python docs/generate.py`."""
+"""Writes the generated pages: `python docs/generate.py`.
+
+`fidelity.md` comes from the tables that the stage itself obeys, `training-contract.md` from
+`training-contract.toml`, whose tests are checked to exist.
+"""
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 from stagemaker.sagemaker.honoured import rows
 from stagemaker.sagemaker.training_request import HONOURED_MEMBERS
 
 FIDELITY = Path(__file__).parent / "fidelity.md"
+CONTRACT = Path(__file__).parent / "training-contract.md"
+CONTRACT_ITEMS = CONTRACT.with_suffix(".toml")
 
 HEAD = """# What is honoured
 
@@ -30,6 +37,32 @@ Operations: {operations}.
 """
 
 
+CONTRACT_HEAD = """# The training container contract, item by item
+
+Made from `training-contract.toml` by `python docs/generate.py`; do not edit. Each item that is kept names a test that
+looks at it from inside a container, or from outside through the API.
+
+| item | kept | how | test |
+|---|---|---|---|
+"""
+
+
+def contract_items() -> list[dict[str, str]]:
+    """The items: `name`, `kept`, `how`, and `test` where there is one."""
+    items: list[dict[str, str]] = tomllib.loads(CONTRACT_ITEMS.read_text())["item"]
+    return items
+
+
+def contract() -> str:
+    """The page on the container contract."""
+    lines = []
+    for item in contract_items():
+        file, _, test = item.get("test", "").partition("::")
+        shown = f"[`{test}`](../{file})" if test else ""
+        lines.append(f"| {item['name']} | {item['kept']} | {item['how']} | {shown} |")
+    return CONTRACT_HEAD + "\n".join(lines) + "\n"
+
+
 def operations() -> list[str]:
     """The operations of SageMaker that have a handler."""
     from stagemaker.sagemaker.service import operation_names
@@ -45,3 +78,4 @@ def fidelity() -> str:
 
 if __name__ == "__main__":
     FIDELITY.write_text(fidelity())
+    CONTRACT.write_text(contract())

@@ -23,6 +23,8 @@ STAGE_COMMANDS = {
     "env": "print what a client needs to reach it",
     "run": "run a command on it: run -- CMD",
     "shell": "open a shell on it",
+    "bill": "what its training jobs would have cost on AWS",
+    "interrupt": "take a training job's spot instances away: interrupt JOB",
 }
 """Handed to the stage's command with all their arguments."""
 

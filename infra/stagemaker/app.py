@@ -68,12 +68,15 @@ class Stage:
                 objects=GatewayObjects(self._gateway),
                 metrics=self._cloudwatch,
                 logs=self._logs,
+                events=self._backing,
                 images=ProcessImages(ALGORITHMS, settings.images),
             ),
             folder.jobs,
             folder.stage_file,
+            folder.quotas,
             slots=os.cpu_count() or 1,
             threads=1,
+            stop_grace=settings.stop_grace,
         )
         apis["sagemaker"] = self._sagemaker.api()
 

@@ -79,6 +79,7 @@ def _arguments(settings: Settings) -> list[str]:
         *("--port", str(settings.port)),
         *("--account", settings.account),
         *("--auth", settings.auth.value),
+        *("--stop-grace", str(settings.stop_grace)),
     ]
     if settings.allow_reset:
         arguments.append("--allow-reset")

@@ -1,4 +1,4 @@
-"""The stage's commands: serve, up, down, status, env, run, shell."""
+"""The stage's commands: serve, up, down, status, env, bill, interrupt, run, shell."""
 
 from __future__ import annotations
 
@@ -14,7 +14,16 @@ from pathlib import Path
 from stagemaker.background import BackgroundError, down, up
 from stagemaker.compose import ComposeError, start_localstack
 from stagemaker.environment import Who, inside_environment, proxy_environment, stage_environment
-from stagemaker.settings import DEFAULT_ACCOUNT, DEFAULT_PORT, LOOPBACK, AuthMode, BackingKind, Settings
+from stagemaker.settings import (
+    DEFAULT_ACCOUNT,
+    DEFAULT_PORT,
+    DEFAULT_REGION,
+    DEFAULT_STOP_GRACE,
+    LOOPBACK,
+    AuthMode,
+    BackingKind,
+    Settings,
+)
 from stagemaker.state import StateError, StateFolder, default_state
 
 EXIT_FAILED = 1
@@ -73,6 +82,17 @@ def _parser() -> argparse.ArgumentParser:
     env.add_argument("--proxy", action="store_true", help="also what leads clients with hard-wired hosts to the stage")
     env.add_argument("--json", action="store_true", help="as JSON")
     env.set_defaults(command=_env)
+
+    interrupt = commands.add_parser("interrupt", help="take the spot instances of a training job away")
+    _add_state(interrupt)
+    interrupt.add_argument("job", metavar="JOB", help="the name of a training job that runs on spot capacity")
+    interrupt.add_argument("--region", default=DEFAULT_REGION, help="default: %(default)s")
+    interrupt.set_defaults(command=_interrupt)
+
+    bill = commands.add_parser("bill", help="what the training jobs would have cost on AWS")
+    _add_state(bill)
+    bill.add_argument("--json", action="store_true", help="as JSON")
+    bill.set_defaults(command=_bill)
 
     run = commands.add_parser("run", help="run a command that sees the stage and nothing else of AWS: run -- CMD")
     _add_state(run)
@@ -134,6 +154,13 @@ def _add_serving_options(parser: argparse.ArgumentParser) -> None:
         metavar="ADDRESS",
         help="another address only inside a container whose ports are published on loopback (default: %(default)s)",
     )
+    parser.add_argument(
+        "--stop-grace",
+        type=float,
+        default=DEFAULT_STOP_GRACE,
+        metavar="SECONDS",
+        help="between SIGTERM and SIGKILL for a container that is stopped (default: %(default)s, as on AWS)",
+    )
     parser.add_argument("--images", type=Path, metavar="DIR", help="programs that stand for your own images")
 
 
@@ -167,6 +194,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         images=options.images.absolute() if options.images else None,
         listen=options.listen,
         backing_url=options.backing_url or _localstack(options),
+        stop_grace=options.stop_grace,
     )
 
 
@@ -218,6 +246,31 @@ def _env(options: argparse.Namespace) -> int:
         print(json.dumps(variables))
     else:
         print("\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items()))
+    return 0
+
+
+def _bill(options: argparse.Namespace) -> int:
+    from stagemaker.sagemaker.bill import (
+        as_json,
+        as_text,
+        bill,
+    )  # botocore's shapes: 0.2 s that other commands do without
+
+    folder = StateFolder(options.state.absolute())
+    lines = bill(folder.database) if folder.database.exists() else []
+    print(as_json(lines) if options.json else as_text(lines))
+    return 0
+
+
+def _interrupt(options: argparse.Namespace) -> int:
+    from stagemaker.jobs.interruption import InterruptionError, interrupt
+
+    try:
+        interrupt(StateFolder(options.state.absolute()).jobs, options.region, options.job)
+    except InterruptionError as error:
+        print(f"stagemaker: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    print(f"{options.job} loses its spot instances and begins anew from its checkpoints.")
     return 0
 
 

@@ -82,6 +82,16 @@ class Logs(Protocol):
         ...
 
 
+class Events(Protocol):
+    """What the other services need of EventBridge."""
+
+    async def put_event(
+        self, source: str, detail_type: str, detail: str, *, resources: Sequence[str], region: str
+    ) -> None:
+        """Put one event on the default bus, as the AWS service `source`. `detail` is JSON. Raises PortError."""
+        ...
+
+
 class Resettable(Protocol):
     """A part of the account that can be emptied."""
 

@@ -10,6 +10,8 @@ DEFAULT_ACCOUNT = "123456789012"
 DEFAULT_REGION = "us-east-1"
 DEFAULT_PORT = 4566
 LOOPBACK = "127.0.0.1"
+DEFAULT_STOP_GRACE = 120.0
+"""Seconds between SIGTERM and SIGKILL for a container that is stopped, as on AWS."""
 
 
 class BackingKind(StrEnum):
@@ -37,6 +39,7 @@ class Settings:
     auth: AuthMode = AuthMode.ENFORCE
     allow_reset: bool = False
     images: Path | None = None
+    stop_grace: float = DEFAULT_STOP_GRACE
     backing_url: str | None = None
     """Of a LocalStack (http://HOST:PORT); None for the embedded backing."""
     listen: str = LOOPBACK

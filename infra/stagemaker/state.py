@@ -78,6 +78,11 @@ class StateFolder:
         """One folder a job."""
         return self.root / "jobs"
 
+    @property
+    def quotas(self) -> Path:
+        """Service quotas that somebody has set; usually not there."""
+        return self.root / "quotas.json"
+
     def prepare(self) -> None:
         """Make the folder, or check that this version can use it. Raises StateError."""
         try:

@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -89,15 +89,16 @@ def start_stage(
     auth: AuthMode = AuthMode.ENFORCE,
     images: Path | None = None,
     backing_url: str | None = None,
+    options: Sequence[str] = (),
 ) -> RunningStage:
-    """Start a stage on a free port, ready when this returns. Raises BackgroundError.
+    """Start a stage on a free port, ready when this returns; `options` go to `serve`. Raises BackgroundError.
 
     With `backing_url`, or the variable STAGEMAKER_BACKING_URL, it stands in front of the LocalStack there.
     """
     folder = StateFolder(state.absolute())
     folder.prepare()
     command = [sys.executable, "-m", "stagemaker", "serve", "--state", str(folder.root), "--port", "0"]
-    command += ["--auth", auth.value, "--allow-reset", *(["--images", str(images)] if images else [])]
+    command += ["--auth", auth.value, "--allow-reset", *(["--images", str(images)] if images else []), *options]
     if url := backing_url or os.environ.get(BACKING_VARIABLE):
         command += ["--backing-url", url]
     with folder.stage_log.open("ab") as log:

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stagemaker.jobs.archive import pack
-from stagemaker.jobs.channel import DownloadError, relative_path
+from stagemaker.jobs.artifacts import pack
 from stagemaker.jobs.directory import JobDirectory
 from stagemaker.jobs.images import Algorithm, ProcessImages
 from stagemaker.jobs.metrics import MetricScanner, required_text
 from stagemaker.jobs.record import EndEvent, MetricEvent, RecordWriter, StatusEvent, read_record
+from stagemaker.jobs.selection import DownloadError, relative_path
 from stagemaker.jobs.spec import MetricDefinition, S3Uri
 
 AUC = MetricDefinition("validation:auc", r".*\[[0-9]+\].*#011validation-auc:(\S+)")
@@ -93,7 +93,7 @@ def test_archive_holds_contents_at_its_top(tmp_path: Path) -> None:
     (folder / "sub").mkdir(parents=True)
     (folder / "xgboost-model").write_bytes(b"m")
     (folder / "sub" / "x").write_bytes(b"x")
-    assert pack(folder, tmp_path / "model.tar.gz")
+    assert pack([folder], tmp_path / "model.tar.gz")
     with tarfile.open(tmp_path / "model.tar.gz") as archive:
         assert sorted(archive.getnames()) == ["sub/x", "xgboost-model"]
 
@@ -106,7 +106,7 @@ def test_archive_does_not_follow_links_out(tmp_path: Path) -> None:
     (folder / "model").write_text("m")
     (folder / "out").symlink_to(tmp_path / "secret")
     (folder / "in").symlink_to(folder / "model")
-    assert pack(folder, tmp_path / "a.tar.gz")
+    assert pack([folder], tmp_path / "a.tar.gz")
     with tarfile.open(tmp_path / "a.tar.gz") as archive:
         assert sorted(archive.getnames()) == ["in", "model"]
         assert all(member.isreg() for member in archive.getmembers())
@@ -115,7 +115,7 @@ def test_archive_does_not_follow_links_out(tmp_path: Path) -> None:
 def test_empty_folder_makes_no_archive(tmp_path: Path) -> None:
     """A container that leaves no model gets no model.tar.gz."""
     (tmp_path / "model").mkdir()
-    assert not pack(tmp_path / "model", tmp_path / "a.tar.gz")
+    assert not pack([tmp_path / "model"], tmp_path / "a.tar.gz")
     assert not (tmp_path / "a.tar.gz").exists()
 
 

@@ -20,7 +20,7 @@ TOY = "123456789012.dkr.ecr.us-east-1.amazonaws.com/toy:1"
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStage]:
     """The stage, with the toy image."""
-    stage = start_stage(tmp_path_factory.mktemp("state"), images=IMAGES)
+    stage = start_stage(tmp_path_factory.mktemp("state"), images=IMAGES, options=("--stop-grace", "1.5"))
     yield stage
     stage.stop()
 
@@ -67,10 +67,14 @@ class Account:
         description: dict[str, Any] = sagemaker.describe_training_job(TrainingJobName=name)
         return description
 
+    def run(self, name: str, hyperparameters: dict[str, str] | None = None, **members: Any) -> dict[str, Any]:
+        """Run a job to whatever end; its description."""
+        self.client("sagemaker").create_training_job(**self.request(name, hyperparameters, **members))
+        return self.settle(name)
+
     def fail(self, name: str, hyperparameters: dict[str, str] | None = None, **members: Any) -> dict[str, Any]:
         """Run a job that is expected to fail; its description."""
-        self.client("sagemaker").create_training_job(**self.request(name, hyperparameters, **members))
-        description = self.settle(name)
+        description = self.run(name, hyperparameters, **members)
         assert description["TrainingJobStatus"] == "Failed"
         return description
 
@@ -85,6 +89,14 @@ class Account:
             assert file is not None
             document: dict[str, Any] = json.load(file)
         return document
+
+    def script(self, script: str, *, mode: str = "File", **algorithm: Any) -> dict[str, Any]:
+        """Members of a request for a container that runs a Python script; `/opt/ml` in it is the job's."""
+        image = TOY.replace("/toy:", "/script:")
+        return {
+            "AlgorithmSpecification": {"TrainingImage": image, "TrainingInputMode": mode, **algorithm},
+            "HyperParameters": {"script": json.dumps(script)},  # a value has no line ends
+        }
 
     def channel(self, name: str, prefix: str, **members: Any) -> dict[str, Any]:
         """A File-mode channel over `s3://<bucket>/<prefix>`."""

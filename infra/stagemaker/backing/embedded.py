@@ -8,6 +8,7 @@ import asyncio
 import logging
 import shutil
 import uuid
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from stagemaker.backing.ministack_patches import Ministack, load
 from stagemaker.backing.object_index import ObjectIndex
 from stagemaker.backing.port import BackingError, Message, Receive, Scope, Send
 from stagemaker.backing.services import SERVICES, States, may_change, operation
+from stagemaker.ports import PortError
 from stagemaker.wire.errors import AwsError, UnsupportedError
 from stagemaker.wire.message import Reply, Request
 
@@ -108,6 +110,25 @@ class EmbeddedBacking:
             record = {"UserName": user, "AccessKeyId": key_id, "SecretAccessKey": "", "Status": "Active"}
             self._ministack.iam._access_keys.setdefault(key_id, {**record, "CreateDate": self._ministack.iam._now()})
             await self._keep(account, Changes(services={"iam"}))
+
+    async def put_event(
+        self, source: str, detail_type: str, detail: str, *, resources: Sequence[str], region: str
+    ) -> None:
+        """The port `Events`: an event of a service of ours, with a source that clients may not use."""
+        await self._no_reset.wait()
+        account = self._running()
+        if not (account.states.is_saved("events") or account.states.is_loaded("events")):
+            return  # there has never been a rule that could match
+        entry = {"Source": source, "DetailType": detail_type, "Detail": detail, "Resources": list(resources)}
+        with self._ministack.working_for(self._account_id, region):
+            self._load("events", account)
+            self._ministack.eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)
+            reached = {"events", *SERVICES["events"].reaches}
+            self._unsettled.update(reached)
+            try:
+                await self._keep(account, Changes(services=reached))
+            except AwsError as error:
+                raise PortError(error.code, error.message) from error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Carry out one client call (ASGI, http); see `Backing`."""

@@ -40,7 +40,7 @@ TOUCHED: Mapping[str, str] = {
     "app": "AUTH _handle_s3_control_request",
     "persistence": "_json_default _json_object_hook",
     "responses": "request_scope",
-    "eventbridge": f"{_STATE} _http_open start_scheduler",
+    "eventbridge": f"{_STATE} _http_open _put_events start_scheduler",
     "iam": f"{_STATE} _access_keys _aws_managed_policies _make_aws_managed_record _now _seed_aws_managed_policies",
     "kms": f"{_STATE} _create_alias _create_key _resolve_key",
     "s3": (

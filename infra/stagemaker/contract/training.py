@@ -82,6 +82,11 @@ def write_training_config(
     layout.resource_config.write_text(json.dumps(resources.to_json()))
 
 
+def write_checkpoint_config(layout: Layout, local_path: str, s3_uri: str) -> None:
+    """Write `checkpointconfig.json`. `local_path` is the folder where a program really finds it."""
+    layout.checkpoint_config.write_text(json.dumps({"LocalPath": local_path, "S3Uri": s3_uri}))
+
+
 def read_hyperparameters(layout: Layout) -> dict[str, str]:
     """The hyperparameters, all strings; `{}` when the file is missing."""
     if not layout.hyperparameters.exists():

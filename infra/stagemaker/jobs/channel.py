@@ -1,47 +1,63 @@
-"""File mode: a channel's objects become files below `/opt/ml/input/data/<channel>`."""
+"""File and FastFile mode: a channel's objects become files below `/opt/ml/input/data/<channel>`."""
 
 from __future__ import annotations
 
 import errno
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from stagemaker.jobs.objects import ObjectClient, ObjectsError
-from stagemaker.jobs.spec import ChannelSource, S3Uri
+from stagemaker.jobs.selection import DownloadError, Share, selected
+from stagemaker.jobs.spec import ChannelSource
+
+_READ_ONLY_FILE, _READ_ONLY_FOLDER = 0o444, 0o555
+_DISK_FULL = "Please ensure that there is enough disk space"
 
 
-class DownloadError(Exception):
-    """The input cannot be had. The text continues `ClientError: Data download failed:`."""
+def download_channel(
+    objects: ObjectClient,
+    channel: ChannelSource,
+    share: Share,
+    folder: Path,
+    *,
+    space: int,
+    proceed: Callable[[], None],
+) -> int:
+    """Copy the host's share of the channel into `folder`; the bytes that it took.
 
-
-def relative_path(key: str, prefix: str) -> PurePosixPath:
-    """The path of `key` inside the channel's folder.
-
-    A prefix that names a folder is cut off whole; one that ends inside a name is cut after its last
-    slash, so that `s3://b/data/tr` brings `data/train.csv` as `train.csv`.
-    Raises DownloadError for a key that cannot be a path inside the folder.
+    `space` is what the volume still holds, in bytes. `proceed` is called between objects, and may raise to
+    stop. FastFile mode is the same copy, made read-only as AWS's view is. Raises DownloadError.
     """
-    rest = key[len(prefix) :]
-    is_folder = rest.startswith("/") and prefix and not prefix.endswith("/")
-    relative = rest[1:] if is_folder else key[prefix.rfind("/") + 1 :]
-    path = PurePosixPath(relative)
-    if not relative or path.is_absolute() or ".." in path.parts or "\0" in relative:
-        raise DownloadError(f"Failed to download data. The key {key!r} cannot be a file below the channel's folder")
-    return path
-
-
-def download_channel(objects: ObjectClient, channel: ChannelSource, folder: Path) -> None:
-    """Copy every object under the channel's prefix into `folder`. Raises DownloadError."""
-    bucket, prefix = channel.source.bucket, channel.source.key
     folder.mkdir(parents=True, exist_ok=True)
+    taken = 0
+    with download_errors(channel):
+        for entry in selected(objects, channel, share):
+            proceed()
+            if taken + (entry.size or 0) > space:
+                raise DownloadError(_DISK_FULL)
+            file = folder / entry.path
+            objects.download(entry.uri, file)
+            taken += file.stat().st_size
+    if channel.config.input_mode == "FastFile":
+        _make_read_only(folder)
+    return taken
+
+
+@contextmanager
+def download_errors(channel: ChannelSource) -> Iterator[None]:
+    """Turn what S3 and the disk refuse into DownloadError."""
     try:
-        for entry in objects.list(bucket, prefix):
-            # The console makes "folders" as empty objects that end in a slash: they hold no data.
-            if entry.key.endswith("/") and entry.size == 0:
-                continue
-            objects.download(S3Uri(bucket, entry.key), folder / relative_path(entry.key, prefix))
+        yield
     except ObjectsError as error:
-        raise DownloadError(f"Failed to download data. {error.message} for s3://{bucket}/{prefix}") from error
+        raise DownloadError(f"{error.message} for {channel.source}") from error
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            raise DownloadError("Failed to download data. Please ensure that there is enough disk space") from error
-        raise DownloadError(f"Failed to download data. {error.strerror or error} for s3://{bucket}/{prefix}") from error
+            raise DownloadError(_DISK_FULL) from error
+        raise DownloadError(f"{error.strerror or error} for {channel.source}") from error
+
+
+def _make_read_only(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        path.chmod(_READ_ONLY_FOLDER if path.is_dir() else _READ_ONLY_FILE)
+    folder.chmod(_READ_ONLY_FOLDER)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
 import signal
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +42,11 @@ class JobDirectory:
         return self.root / "stop"
 
     @property
+    def interrupt_request(self) -> Path:
+        """Its existence takes a spot job's instances away; the runner removes it."""
+        return self.root / "interrupt"
+
+    @property
     def lock(self) -> Path:
         """Locked by the runner for as long as it lives; the kernel lets go when it dies."""
         return self.root / "runner.lock"
@@ -48,13 +56,26 @@ class JobDirectory:
         """What the runner itself printed: empty unless something is wrong with it."""
         return self.root / "runner.log"
 
-    def log(self, host: str) -> Path:
-        """The host's log: one event a line, epoch milliseconds, a tab, the message."""
-        return self.root / f"{host}.log"
+    def new_log(self, host: str) -> Path:
+        """A log that is not there yet: one event a line, epoch milliseconds, a tab, the message.
+
+        Each start of a host writes a log of its own, as each has a stream of its own. Streams are named by
+        the second, so a host that starts again waits for the next one.
+        """
+        number = 1
+        while (file := self.root / (f"{host}.log" if number == 1 else f"{host}.{number}.log")).exists():
+            while int(file.stat().st_mtime) >= int(time.time()):
+                time.sleep(0.05)
+            number += 1
+        return file
+
+    def host(self, host: str) -> Path:
+        """All that a host keeps but its log; gone when the job is over, unless it failed."""
+        return self.root / host
 
     def layout(self, host: str) -> Layout:
         """The host's `/opt/ml`."""
-        return Layout(self.root / host / "opt" / "ml")
+        return Layout(self.host(host) / "opt" / "ml")
 
     def runner_lives(self) -> bool:
         """Whether a runner holds the lock. Unlike a pid, a lock cannot belong to somebody else."""
@@ -83,3 +104,16 @@ class JobDirectory:
         if self.runner_lives() and (pid := self.lock.read_text()):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
+
+
+def remove_tree(folder: Path) -> None:
+    """Delete a folder, also one that holds read-only folders. What cannot be deleted stays."""
+
+    def unlock(function: Callable[..., object], path: str, _: object) -> None:
+        with contextlib.suppress(OSError):
+            Path(path).parent.chmod(0o700)
+            Path(path).chmod(0o700)
+            function(path)
+
+    if folder.exists():
+        shutil.rmtree(folder, onerror=unlock)

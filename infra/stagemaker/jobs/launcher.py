@@ -23,6 +23,11 @@ class Container(Protocol):
     """A running container."""
 
     @property
+    def pid(self) -> int:
+        """Its first process."""
+        ...
+
+    @property
     def output(self) -> IO[bytes]:
         """Its stdout and stderr, in one stream."""
         ...
@@ -53,6 +58,11 @@ class ProcessContainer:
     """A container that is a process group of this machine."""
 
     process: subprocess.Popen[bytes]
+
+    @property
+    def pid(self) -> int:
+        """Its first process, which leads its group."""
+        return self.process.pid
 
     @property
     def output(self) -> IO[bytes]:

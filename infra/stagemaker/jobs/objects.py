@@ -66,15 +66,25 @@ class ObjectClient:
 
     def download(self, uri: S3Uri, file: Path) -> None:
         """Write the object to `file`, piece by piece."""
-        response = self._call("GET", f"/{uri.bucket}/{uri.key}", {})
+        response = self.open(uri)
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("wb") as target:
             shutil.copyfileobj(response, target, _PIECE)
+
+    def open(self, uri: S3Uri) -> http.client.HTTPResponse:
+        """The object as a stream; read it to its end before the next call."""
+        return self._call("GET", f"/{uri.bucket}/{uri.key}", {})
 
     def upload(self, file: Path, uri: S3Uri) -> None:
         """Put `file` as one object (S3 takes up to 5 GB so)."""
         with file.open("rb") as source:
             self._call("PUT", f"/{uri.bucket}/{uri.key}", {}, body=source, size=file.stat().st_size).read()
+
+    def close(self) -> None:
+        """Let go of the connection, also in the middle of an object."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def _call(
         self, method: str, path: str, query: Mapping[str, str], *, body: IO[bytes] | None = None, size: int = 0

@@ -49,6 +49,19 @@ class MetricEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class UsageEvent:
+    """What a host used, in percent: CPU of one core, memory of the instance's, disk of the volume."""
+
+    kind: ClassVar[str] = "usage"
+    durable: ClassVar[bool] = False
+    time: float
+    host: str
+    cpu: float
+    memory: float
+    disk: float
+
+
+@dataclass(frozen=True, slots=True)
 class EndEvent:
     """The job is over. `status` is a TrainingJobStatus, `secondary` a SecondaryStatus."""
 
@@ -62,14 +75,15 @@ class EndEvent:
     model_artifacts: str | None = None
 
 
-Event = StatusEvent | LogEvent | MetricEvent | EndEvent
-_KINDS: dict[str, type[Any]] = {kind.kind: kind for kind in (StatusEvent, LogEvent, MetricEvent, EndEvent)}
+Event = StatusEvent | LogEvent | MetricEvent | UsageEvent | EndEvent
+_KINDS: dict[str, type[Any]] = {kind.kind: kind for kind in (StatusEvent, LogEvent, MetricEvent, UsageEvent, EndEvent)}
 
 
 class RecordWriter:
     """The runner's side. Safe to use from several threads."""
 
     def __init__(self, file: Path) -> None:
+        _drop_unfinished_line(file)
         self._file = file.open("ab", buffering=0)
         self._lock = threading.Lock()
 
@@ -84,6 +98,12 @@ class RecordWriter:
     def close(self) -> None:
         """Nothing more happens."""
         self._file.close()
+
+
+def _drop_unfinished_line(file: Path) -> None:
+    """A runner that was killed in the middle of a line has left it; nobody has read it."""
+    if file.exists() and not (data := file.read_bytes()).endswith(b"\n"):
+        os.truncate(file, data.rfind(b"\n") + 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,39 +15,30 @@ import traceback
 from pathlib import Path
 
 from stagemaker.contract.failure import FAILURE_REASON_LIMIT, read_failure
-from stagemaker.contract.layout import Layout
-from stagemaker.contract.training import ResourceConfig, write_training_config
-from stagemaker.jobs.archive import pack
-from stagemaker.jobs.channel import DownloadError, download_channel
-from stagemaker.jobs.directory import JobDirectory
-from stagemaker.jobs.launcher import Container, ProcessLauncher
-from stagemaker.jobs.log import LogPump
-from stagemaker.jobs.metrics import MetricScanner
+from stagemaker.jobs.artifacts import members, upload_files, upload_packed
+from stagemaker.jobs.directory import JobDirectory, remove_tree
+from stagemaker.jobs.endings import (
+    INTERNAL_ERROR,
+    INTERRUPTED,
+    OUT_OF_TIME,
+    OUT_OF_WAIT,
+    STOPPED_BY_USER,
+    Ending,
+    Failed,
+    Interrupted,
+    Stopped,
+    VolumeFull,
+)
+from stagemaker.jobs.environment import container_environment, host_addresses, host_names
+from stagemaker.jobs.host import Host
 from stagemaker.jobs.objects import ObjectClient, ObjectsError
-from stagemaker.jobs.record import EndEvent, LogEvent, RecordWriter, StatusEvent
+from stagemaker.jobs.processes import adopt_orphans, kill_descendants
+from stagemaker.jobs.record import EndEvent, RecordWriter, StatusEvent
+from stagemaker.jobs.selection import DownloadError, Share
 from stagemaker.jobs.spec import S3Uri, TrainingSpec
 from stagemaker.ports import Credentials
 
-HOST = "algo-1"
 _TICK = 0.02
-_INTERNAL_ERROR = "InternalServerError: We encountered an internal error. Please try again."
-
-
-class Failed(Exception):  # noqa: N818 - a state of the job, not a fault of ours
-    """The job ends as Failed with this FailureReason."""
-
-
-class Stopped(Exception):  # noqa: N818 - same
-    """The job ends as Stopped: `secondary` and `message` say why."""
-
-    def __init__(self, secondary: str, message: str) -> None:
-        super().__init__(message)
-        self.secondary = secondary
-        self.message = message
-
-
-_STOPPED_BY_USER = Stopped("Stopped", "Training job stopped")
-_OUT_OF_TIME = Stopped("MaxRuntimeExceeded", "Training job runtime exceeded MaxRuntimeInSeconds provided")
 
 
 class TrainingRunner:
@@ -57,185 +48,229 @@ class TrainingRunner:
         self.directory = directory
         self.spec = TrainingSpec.load(directory.spec)
         self.record = RecordWriter(directory.record)
-        self.layout: Layout = directory.layout(HOST)
         self.credentials = Credentials(**json.loads(directory.credentials.read_text()))
-        self.objects = ObjectClient(self.spec.stage_file, self.spec.region, self.credentials)
+        self.objects = self._new_client()
+        self.hosts: list[Host] = []
+        self._time_left = float(self.spec.max_runtime)
 
     def run(self) -> None:
         """Carry the job out and write its end down, whatever happens."""
-        try:
-            end = self._carry_out()
-        except Failed as failure:
-            end = _failed(str(failure))
-        except Stopped as stop:
-            end = EndEvent(time.time(), "Stopped", stop.secondary, stop.message)
-        except Exception:  # noqa: BLE001 - the record must end, and runner.log keeps the cause
-            traceback.print_exc()
-            end = _failed(_INTERNAL_ERROR)
+        while True:
+            try:
+                end = self._attempt()
+                break
+            except Interrupted:
+                self._enter("Interrupted", "Training job interrupted")
+                self.directory.interrupt_request.unlink(missing_ok=True)
+            except Exception:  # noqa: BLE001 - the record must end, and runner.log keeps the cause
+                traceback.print_exc()
+                end = _failed(INTERNAL_ERROR)
+                break
+        kill_descendants()
+        if end.status != "Failed":  # what a failed job leaves is for its owner to look at
+            for host in self.hosts:
+                remove_tree(self.directory.host(host.name))
         self.record.write(end)
         self.record.close()
 
-    def _carry_out(self) -> EndEvent:
+    def _attempt(self) -> EndEvent:
+        """Start to end on fresh hosts. Raises Interrupted when a spot job loses them."""
         self._enter("Starting", "Preparing the instances for training")
-        self._prepare()
-        stop: Stopped | None = None
-        failure: str | None = None
+        names = host_names(self.spec.instance_count)
+        self.hosts = [
+            Host(name, Share(index, len(names)), self.directory, self.spec, self.record, self._new_client)
+            for index, name in enumerate(names)
+        ]
         try:
-            self._train()
-        except Stopped as reason:
-            stop = reason
-        except Failed as reason:
-            failure = str(reason)
-        artifacts = self._upload()
-        now = time.time()
-        if failure is not None:
-            return _failed(failure, artifacts)
-        if stop is not None:
-            return EndEvent(now, "Stopped", stop.secondary, stop.message, model_artifacts=artifacts)
+            self._prepare(names)
+        except Failed as failure:
+            return _failed(str(failure))
+        except Stopped as stop:
+            return _stopped(stop)
+        ending: Ending | None = None
+        artifacts: str | None = None
+        try:
+            self._train(names)
+        except (Failed, Stopped) as reason:
+            ending = reason
+        try:
+            # What a full volume holds is not whole, and there is no room to pack it.
+            artifacts = None if isinstance(ending, VolumeFull) else self._upload()
+        except Failed as failure:
+            ending = ending if isinstance(ending, Failed) else failure
+        match ending:
+            case Failed():
+                return _failed(str(ending), artifacts)
+            case Stopped():
+                return _stopped(ending, artifacts)
         # AWS names the artifact of a completed job even when the container left no model.
+        now = time.time()
         return EndEvent(now, "Completed", "Completed", "Training job completed", model_artifacts=str(self._model_uri))
 
-    def _prepare(self) -> None:
-        """The input and the configuration files. Raises Failed, Stopped."""
-        spec = self.spec
-        self.layout.make()
-        if spec.channels:
+    def _prepare(self, names: tuple[str, ...]) -> None:
+        """The input and the configuration files of every host. Raises Failed, Stopped, Interrupted."""
+        if self.spec.channels or self.spec.checkpoints:
             self._enter("Downloading", "Downloading input data")
-        for channel in spec.channels:
-            self._check_stop()
-            try:
-                download_channel(self.objects, channel, self.layout.channel(channel.config.name))
-            except DownloadError as error:
-                raise Failed(f"ClientError: Data download failed:{error}") from error
-        write_training_config(
-            self.layout,
-            spec.hyperparameters,
-            [channel.config for channel in spec.channels],
-            ResourceConfig(HOST, (HOST,), spec.instance_type),
-        )
+        try:
+            for host in self.hosts:
+                host.prepare(self.objects, names, self._proceed)
+        except DownloadError as error:
+            raise Failed(f"ClientError: Data download failed:{error}") from error
+        except ObjectsError as error:
+            raise Failed(f"ClientError: Data download failed:Failed to download data. {error.message}") from error
 
-    def _train(self) -> None:
-        """Run the container to its end. Raises Failed, Stopped."""
+    def _train(self, names: tuple[str, ...]) -> None:
+        """Run the containers to their end. Raises Failed, Stopped, Interrupted."""
         spec = self.spec
         self._enter("Training", "Downloading the training image")
         if spec.program.problem:
             raise Failed(f"ClientError: {spec.program.problem}")
-        self._check_stop()
-        try:
-            container = ProcessLauncher().start(
-                [*spec.program.command, "train"], self.layout, self._environment(), self.directory.root / HOST / "tmp"
-            )
-        except OSError as error:
-            raise Failed(f"ClientError: Cannot run algorithm container. {error.strerror}: {error.filename}") from error
-        log = self.directory.log(HOST)
-        pump = LogPump(container.output, log, MetricScanner(spec.metrics), self.record)
-        pump.start()
-        self.record.write(LogEvent(time.time(), HOST, log.name))
+        self._proceed()
+        addresses = host_addresses(f"{spec.arn} {time.time_ns()}", names)
+        for host in self.hosts:
+            environment = container_environment(spec, self.credentials, host.name, host.layout, addresses)
+            try:
+                host.start(environment)
+            except OSError as error:
+                kill_descendants()
+                raise Failed(
+                    f"ClientError: Cannot run algorithm container. {error.strerror}: {error.filename}"
+                ) from error
         self._enter("Training", "Training image download completed. Training in progress.")
-        stop = self._watch(container)
-        code = container.poll()
-        container.kill()  # whatever the program left running
-        pump.join(timeout=5)
-        if stop is not None:
-            raise stop
-        if code != 0:
-            raise Failed(self._algorithm_failure(code))
+        started = time.monotonic()
+        try:
+            ending = self._watch()
+        finally:
+            # A program may have left processes behind, in sessions of their own too: none outlives its job.
+            for host in self.hosts:
+                host.kill()
+            kill_descendants()
+            self._time_left -= time.monotonic() - started
+        self._close()
+        if ending := ending or self._trouble():
+            raise ending
 
-    def _watch(self, container: Container) -> Stopped | None:
-        """Wait for the container; end it when asked to or when its time is up."""
-        deadline = time.monotonic() + self.spec.max_runtime
-        while container.poll() is None:
-            if self.directory.stop_request.exists():
-                self._end(container)
-                return _STOPPED_BY_USER
-            if time.monotonic() >= deadline:
-                self._end(container)
-                return _OUT_OF_TIME
+    def _watch(self) -> Ending | None:
+        """Wait for the containers; end them when asked to, or when one of them fails. Why, unless all is well."""
+        deadline = time.monotonic() + self._time_left
+        while any(host.poll() is None for host in self.hosts):
+            if ending := self._reason_to_end(deadline):
+                self._end(ending)
+                return ending
+            if failed := self._failed_host():
+                self._end(None)
+                return self._algorithm_failure(failed)
             time.sleep(_TICK)
+        failed = self._failed_host()
+        return self._algorithm_failure(failed) if failed else None
+
+    def _failed_host(self) -> Host | None:
+        return next((host for host in self.hosts if host.poll()), None)
+
+    def _reason_to_end(self, deadline: float) -> Ending | None:
+        spec = self.spec
+        if self.directory.stop_request.exists():
+            return STOPPED_BY_USER
+        if time.monotonic() >= deadline:
+            return OUT_OF_TIME
+        if spec.max_wait is not None and time.time() >= spec.created + spec.max_wait:
+            return OUT_OF_WAIT
+        if spec.spot and self.directory.interrupt_request.exists():
+            return INTERRUPTED
+        return self._trouble()
+
+    def _trouble(self) -> Failed | None:
+        """What went wrong beside the containers: a stream that broke off, a volume that is full."""
+        for host in self.hosts:
+            try:
+                host.look()
+            except DownloadError as error:
+                return Failed(f"ClientError: Data download failed:{error}")
+            if host.is_full:
+                return VolumeFull(
+                    "ClientError: Insufficient disk space: the job wrote more than "
+                    f"VolumeSizeInGB = {self.spec.volume_bytes >> 30} holds on {host.name}"
+                )
         return None
 
-    def _end(self, container: Container) -> None:
-        """SIGTERM, the grace period, SIGKILL."""
-        self._enter("Stopping", "Stopping the training job")
-        container.terminate()
+    def _end(self, ending: Ending | None) -> None:
+        """SIGTERM, the grace period, SIGKILL: to all hosts that still run."""
+        if isinstance(ending, Stopped):
+            self._enter("Stopping", "Stopping the training job")
+        for host in self.hosts:
+            host.terminate()
         deadline = time.monotonic() + self.spec.stop_grace
-        while container.poll() is None and time.monotonic() < deadline:
+        while any(host.poll() is None for host in self.hosts) and time.monotonic() < deadline:
             time.sleep(_TICK)
-        container.kill()
-        while container.poll() is None:
+        for host in self.hosts:
+            host.kill()
+        while any(host.poll() is None for host in self.hosts):
             time.sleep(_TICK)
 
-    def _upload(self) -> str | None:
-        """Put what the container left; the model's address when there was one. Raises Failed."""
-        folder = self.directory.root / HOST
-        model, output = folder / "model.tar.gz", folder / "output.tar.gz"
+    def _close(self) -> None:
         try:
-            has_model = pack(self.layout.model, model)
-            has_output = pack(self.layout.output_data, output)
-            if has_model or has_output:
+            for host in self.hosts:
+                host.close()
+        except (ObjectsError, OSError) as error:
+            raise Failed(f"ClientError: Checkpoint upload failed:{error}") from error
+
+    def _upload(self) -> str | None:
+        """Put what the containers left; the model's address when there was one. Raises Failed."""
+        models = [host.layout.model for host in self.hosts]
+        outputs = [host.layout.output_data for host in self.hosts]
+        output = self.spec.output.join(self.spec.name, "output", "output.tar.gz")
+        try:
+            if members([*models, *outputs]):
                 self._enter("Uploading", "Uploading generated training model")
-            if has_model:
-                self.objects.upload(model, self._model_uri)
-            if has_output:
-                self.objects.upload(output, self.spec.output.join(self.spec.name, "output", "output.tar.gz"))
+            if self.spec.output_compression == "NONE":
+                has_model = upload_files(self.objects, models, self._model_uri)
+            else:
+                has_model = upload_packed(self.objects, models, self.directory.root / "model.tar.gz", self._model_uri)
+            upload_packed(self.objects, outputs, self.directory.root / "output.tar.gz", output)
         except ObjectsError as error:
             raise Failed(f"ClientError: Artifact upload failed:{error.message}") from error
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
             raise Failed("ClientError: Artifact upload failed:Insufficient disk space") from error
+        finally:
+            for name in ("model.tar.gz", "output.tar.gz"):
+                (self.directory.root / name).unlink(missing_ok=True)
         return str(self._model_uri) if has_model else None
 
     @property
     def _model_uri(self) -> S3Uri:
-        return self.spec.output.join(self.spec.name, "output", "model.tar.gz")
+        """The archive, or the prefix of uncompressed files, which ends in a slash."""
+        is_packed = self.spec.output_compression != "NONE"
+        return self.spec.output.join(self.spec.name, "output", "model.tar.gz" if is_packed else "model/")
 
-    def _environment(self) -> dict[str, str]:
-        """The container's variables: the image's, the request's, the service's, the role's keys."""
-        spec, keys = self.spec, self.credentials
-        endpoint = json.loads(spec.stage_file.read_text())["endpoint"]
-        role = {
-            "AWS_ACCESS_KEY_ID": keys.access_key_id,
-            "AWS_SECRET_ACCESS_KEY": keys.secret_access_key,
-            "AWS_ENDPOINT_URL": endpoint,
-            "AWS_EC2_METADATA_DISABLED": "true",
-        }
-        if keys.session_token:
-            role["AWS_SESSION_TOKEN"] = keys.session_token
-        return {
-            **spec.program.environment,
-            **spec.environment,
-            **role,
-            "TRAINING_JOB_NAME": spec.name,
-            "TRAINING_JOB_ARN": spec.arn,
-            "AWS_REGION": spec.region,
-            "AWS_DEFAULT_REGION": spec.region,
-            "SAGEMAKER_REGION": spec.region,
-            "CURRENT_HOST": HOST,
-            "SAGEMAKER_METRICS_DIRECTORY": str(self.layout.output / "metrics" / "sagemaker"),
-            "STAGEMAKER_CPUS": str(spec.threads),
-            "OMP_NUM_THREADS": str(spec.threads),
-            # Two jobs that both spin on their cores run several times slower than two that wait.
-            "OMP_WAIT_POLICY": "PASSIVE",
-        }
+    def _algorithm_failure(self, host: Host) -> Failed:
+        failure = read_failure(host.layout, trust_class=self.spec.program.trusted)
+        return Failed(f"{failure.kind}: {failure.text}, exit code: {host.poll()}")
 
-    def _algorithm_failure(self, code: int | None) -> str:
-        failure = read_failure(self.layout, trust_class=self.spec.program.trusted)
-        return f"{failure.kind}: {failure.text}, exit code: {code}"
-
-    def _check_stop(self) -> None:
+    def _proceed(self) -> None:
+        """Go on, unless the job is to end. Raises Stopped, Interrupted."""
         if self.directory.stop_request.exists():
             self._enter("Stopping", "Stopping the training job")
-            raise _STOPPED_BY_USER
+            raise STOPPED_BY_USER
+        if self.spec.spot and self.directory.interrupt_request.exists():
+            raise INTERRUPTED
 
     def _enter(self, status: str, message: str) -> None:
         self.record.write(StatusEvent(time.time(), status, message))
+
+    def _new_client(self) -> ObjectClient:
+        return ObjectClient(self.spec.stage_file, self.spec.region, self.credentials)
 
 
 def _failed(reason: str, artifacts: str | None = None) -> EndEvent:
     return EndEvent(
         time.time(), "Failed", "Failed", "Training job failed", reason[:FAILURE_REASON_LIMIT], model_artifacts=artifacts
     )
+
+
+def _stopped(stop: Stopped, artifacts: str | None = None) -> EndEvent:
+    return EndEvent(time.time(), "Stopped", stop.secondary, stop.message, model_artifacts=artifacts)
 
 
 def main(arguments: list[str]) -> int:
@@ -246,6 +281,7 @@ def main(arguments: list[str]) -> int:
     except BlockingIOError:
         return 3
     os.umask(0o077)
+    adopt_orphans()
     TrainingRunner(directory).run()
     return 0
 

@@ -63,6 +63,25 @@ class ChannelSource:
 
     config: ChannelConfig
     source: S3Uri
+    data_type: str = "S3Prefix"
+    """S3DataType: what lies at `source`, data or a list of data."""
+    compression: str = "None"
+    shuffle_seed: int | None = None
+    attributes: tuple[str, ...] = ()
+    """AttributeNames of an augmented manifest, in the order in which they are streamed."""
+
+    @property
+    def is_piped(self) -> bool:
+        """Whether the channel is a stream and not a folder."""
+        return self.config.input_mode == "Pipe"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoints:
+    """Where checkpoints are kept, and the folder that the program knows them by."""
+
+    target: S3Uri
+    local_path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +98,21 @@ class TrainingSpec:
     environment: Mapping[str, str]
     metrics: tuple[MetricDefinition, ...]
     instance_type: str
+    instance_count: int
+    memory_bytes: int | None
+    """What an instance of the type has; None for a type that is not in the table."""
+    volume_bytes: int
+    """What the job may keep on each host's volume."""
+    arguments: tuple[str, ...]
+    """What follows the program: the word `train`, or ContainerArguments."""
+    output_compression: str
+    checkpoints: Checkpoints | None
+    spot: bool
+    retries: int
+    """How often the job begins again after a fault of the stage's."""
+    max_wait: int | None
+    """Seconds from the job's creation to its end at most, for spot jobs."""
+    created: float
     max_runtime: int
     stop_grace: float
     threads: int
@@ -98,11 +132,24 @@ class TrainingSpec:
                 **document,
                 "program": Program(**{**document["program"], "command": tuple(document["program"]["command"])}),
                 "channels": tuple(
-                    ChannelSource(ChannelConfig(**entry["config"]), S3Uri(**entry["source"]))
+                    ChannelSource(
+                        **{
+                            **entry,
+                            "config": ChannelConfig(**entry["config"]),
+                            "source": S3Uri(**entry["source"]),
+                            "attributes": tuple(entry["attributes"]),
+                        }
+                    )
                     for entry in document["channels"]
                 ),
+                "arguments": tuple(document["arguments"]),
+                "checkpoints": _checkpoints(document["checkpoints"]),
                 "output": S3Uri(**document["output"]),
                 "metrics": tuple(MetricDefinition(**entry) for entry in document["metrics"]),
                 "stage_file": Path(document["stage_file"]),
             }
         )
+
+
+def _checkpoints(document: dict[str, Any] | None) -> Checkpoints | None:
+    return Checkpoints(S3Uri(**document["target"]), document["local_path"]) if document else None

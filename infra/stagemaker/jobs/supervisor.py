@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -12,11 +11,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from stagemaker.jobs.directory import JobDirectory
-from stagemaker.jobs.record import EndEvent, Entry, read_record
+from stagemaker.jobs.endings import INTERNAL_ERROR
+from stagemaker.jobs.record import EndEvent, Entry, RecordWriter, StatusEvent, read_record
+from stagemaker.jobs.spec import TrainingSpec
 
 TICK_SECONDS = 0.03
 """Between two looks at the records of the running jobs; a look at one that has not grown is one stat."""
-_LOST_RUNNER = "InternalServerError: We encountered an internal error. Please try again."
+RESTARTING = "Restarting"
 
 Fold = Callable[[JobDirectory, Sequence[Entry]], None]
 
@@ -120,12 +121,24 @@ class _Running:
                     self._reap()
                     return True
         if not alive:
-            now = time.time()
-            end = EndEvent(now, "Failed", "Failed", "Training job failed", _LOST_RUNNER)
-            fold(self.directory, [Entry(end, self.offset)])
             self._reap()
+            if self._begin_again():
+                return False
+            end = EndEvent(time.time(), "Failed", "Failed", "Training job failed", INTERNAL_ERROR)
+            fold(self.directory, [Entry(end, self.offset)])
             return True
         return False
+
+    def _begin_again(self) -> bool:
+        """Start another runner, as long as the job's RetryStrategy allows. The record counts the attempts."""
+        events = [entry.event for entry in read_record(self.directory.record)]
+        restarts = sum(isinstance(event, StatusEvent) and event.status == RESTARTING for event in events)
+        if restarts >= TrainingSpec.load(self.directory.spec).retries or self.directory.stop_request.exists():
+            return False
+        message = "Restarting the training job after an internal error"
+        RecordWriter(self.directory.record).write(StatusEvent(time.time(), RESTARTING, message))
+        self.process = _spawn(self.directory)
+        return True
 
     def kill(self) -> None:
         """End the runner and, on Linux, its container with it."""
@@ -156,8 +169,3 @@ def _spawn(directory: JobDirectory) -> subprocess.Popen[bytes]:
             start_new_session=True,
             env={name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
         )
-
-
-def remove(directory: JobDirectory) -> None:
-    """Delete a job's folder."""
-    shutil.rmtree(directory.root, ignore_errors=True)

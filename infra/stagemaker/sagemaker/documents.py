@@ -99,6 +99,13 @@ class Documents:
         ).fetchall():
             yield row["region"], row["name"], json.loads(row["document"])
 
+    def all_of(self, family: Family) -> Iterator[tuple[str, str, Document]]:
+        """Region, name and document of every resource of a family, oldest first."""
+        for row in self.store.connection.execute(
+            "SELECT region, name, document FROM sagemaker_resources WHERE family = ? ORDER BY created", (family.noun,)
+        ):
+            yield row["region"], row["name"], json.loads(row["document"])
+
     async def settled(self, family: Family, region: str, name: str) -> Document:
         """The document as soon as its status is not a passing one."""
         async with self._changed:

@@ -9,6 +9,7 @@ from typing import Any
 from stagemaker.sagemaker.documents import Documents
 from stagemaker.sagemaker.family import Family
 from stagemaker.sagemaker.listing import list_resources
+from stagemaker.sagemaker.quotas import Quotas
 from stagemaker.sagemaker.training_job import TRAINING_JOB, Neighbours, TrainingJobs
 from stagemaker.store import Store
 from stagemaker.wire.api import Api, Handler, Held
@@ -36,14 +37,23 @@ class SageMakerService:
         neighbours: Neighbours,
         jobs_folder: Path,
         stage_file: Path,
+        quotas: Path,
         *,
         slots: int,
         threads: int,
+        stop_grace: float,
     ) -> None:
         self.account = account
         self.documents = Documents(store, account)
         self.training_jobs = TrainingJobs(
-            self.documents, neighbours, jobs_folder, stage_file, slots=slots, threads=threads
+            self.documents,
+            neighbours,
+            jobs_folder,
+            stage_file,
+            Quotas(quotas),
+            slots=slots,
+            threads=threads,
+            stop_grace=stop_grace,
         )
         self._model = load_service_model("sagemaker")
 

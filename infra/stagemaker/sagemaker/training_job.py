@@ -6,25 +6,27 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from stagemaker.jobs.directory import JobDirectory
-from stagemaker.jobs.record import EndEvent, Entry, Event, LogEvent, MetricEvent, StatusEvent
-from stagemaker.jobs.spec import MetricDefinition, Program, TrainingSpec
-from stagemaker.jobs.supervisor import Supervisor, remove
-from stagemaker.ports import Credentials, Datum, Logs, Metrics, Objects, PortError, Roles
+from stagemaker.jobs.directory import JobDirectory, remove_tree
+from stagemaker.jobs.record import Entry, Event, LogEvent
+from stagemaker.jobs.supervisor import Supervisor
+from stagemaker.ports import Credentials, Events, Logs, Metrics, Objects, PortError, Roles
 from stagemaker.sagemaker import training_request, transitions
 from stagemaker.sagemaker.documents import Document, Documents
 from stagemaker.sagemaker.family import Family, requested_resource_not_found
 from stagemaker.sagemaker.honoured import refuse_unhonoured
+from stagemaker.sagemaker.quotas import Quotas
+from stagemaker.sagemaker.state_changes import StateChanges
+from stagemaker.sagemaker.training_events import apply, metric_data
+from stagemaker.sagemaker.training_spec import Images, training_document, training_spec
 from stagemaker.wire.errors import AwsError, ValidationError
 from stagemaker.wire.message import Context
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 METRIC_NAMESPACE = "/aws/sagemaker/TrainingJobs"
-STOP_GRACE_SECONDS = 120.0
+STATE_CHANGE = "SageMaker Training Job State Change"
 
 TRAINING_JOB = Family(
     noun="TrainingJob",
@@ -38,23 +40,10 @@ TRAINING_JOB = Family(
     ),
 )
 
-_BEFORE_STOPPING = frozenset({"Pending", "Starting", "Downloading", "Training"})
 _OFFSETS = """
 CREATE TABLE IF NOT EXISTS sagemaker_job_offsets (
     directory TEXT PRIMARY KEY, offset INTEGER NOT NULL) WITHOUT ROWID;
 """
-
-
-class Images(Protocol):
-    """The images that this stage can run."""
-
-    def program(self, image: str) -> Program:
-        """What runs for `image`; a Program with a `problem` when there is none."""
-        ...
-
-    def metric_definitions(self, image: str) -> tuple[MetricDefinition, ...] | None:
-        """The definitions that the service itself adds; None when `image` is no algorithm of AWS's."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +54,7 @@ class Neighbours:
     objects: Objects
     metrics: Metrics
     logs: Logs
+    events: Events
     images: Images
 
 
@@ -77,17 +67,20 @@ class TrainingJobs:
         neighbours: Neighbours,
         folder: Path,
         stage_file: Path,
+        quotas: Quotas,
         *,
         slots: int,
         threads: int,
-        stop_grace: float = STOP_GRACE_SECONDS,
+        stop_grace: float,
     ) -> None:
         self.documents = documents
         self.neighbours = neighbours
         self.folder = folder
         self.stage_file = stage_file
+        self.quotas = quotas
         self.threads = threads
         self.stop_grace = stop_grace
+        self.state_changes = StateChanges(documents.store, neighbours.events)
         self.supervisor = Supervisor(self._fold, slots=slots)
         documents.store.connection.executescript(_OFFSETS)
 
@@ -97,15 +90,18 @@ class TrainingJobs:
             directory = self._directory(region, name)
             self.supervisor.resume(directory, self._offset(directory))
         await self.supervisor.start()
+        await self.state_changes.start()
 
     async def stop(self) -> None:
         """Leave the jobs to their runners."""
         await self.supervisor.stop()
+        await self.state_changes.stop()
 
     def reset(self) -> None:
         """End and forget every job."""
         self.supervisor.forget_all()
-        remove(JobDirectory(self.folder))
+        self.state_changes.reset()
+        remove_tree(self.folder)
         with self.documents.store.transaction() as connection:
             connection.execute("DELETE FROM sagemaker_job_offsets")
 
@@ -113,22 +109,33 @@ class TrainingJobs:
         """CreateTrainingJob. The job is on disk, and durable, when this returns."""
         refuse_unhonoured(parameters, training_request.HONOURED_MEMBERS)
         training_request.check(parameters)
+        self._check_quotas(parameters, context.region)
         name, region, role = parameters["TrainingJobName"], context.region, parameters["RoleArn"]
         arn = TRAINING_JOB.arn(region, self.documents.account, name)
         if self.documents.find(TRAINING_JOB, region, name) is not None:
             raise TRAINING_JOB.exists(arn)
-        spec = self._spec(parameters, arn, region)
+        spec = training_spec(
+            parameters,
+            self.neighbours.images,
+            arn=arn,
+            region=region,
+            stage_file=self.stage_file,
+            threads=self.threads,
+            stop_grace=self.stop_grace,
+        )
         credentials = await self._assume(role, region)
         for channel in spec.channels:
             await self._check_input(str(channel.source), role, region, credentials)
-        document = _document(parameters, arn, spec)
+        document = training_document(parameters, spec)
         directory = self._directory(region, name)
-        remove(directory)  # a folder without a document was never acknowledged
+        remove_tree(directory.root)  # a folder without a document was never acknowledged
         directory.root.mkdir(parents=True)
         spec.save(directory.spec)
         _save_credentials(directory.credentials, credentials)
         tags = {tag["Key"]: tag["Value"] for tag in parameters.get("Tags", [])}
-        self.documents.create(TRAINING_JOB, region, name, document, tags)
+        with self.documents.store.transaction():
+            self.documents.create(TRAINING_JOB, region, name, document, tags)
+            self._announce(region, document)
         self.supervisor.submit(directory)
         return {"TrainingJobArn": arn}
 
@@ -142,37 +149,23 @@ class TrainingJobs:
         if status != "Stopping":
             document["TrainingJobStatus"] = "Stopping"
             transitions.enter(document, "Stopping", "Stopping the training job", time.time())
-            self.documents.save(TRAINING_JOB, region, name, document)
+            with self.documents.store.transaction():
+                self.documents.save(TRAINING_JOB, region, name, document)
+                self._announce(region, document)
         self.supervisor.request_stop(self._directory(region, name))
         return {}
 
-    def _spec(self, parameters: dict[str, Any], arn: str, region: str) -> TrainingSpec:
-        algorithm, images = parameters["AlgorithmSpecification"], self.neighbours.images
-        image = algorithm["TrainingImage"]
-        own = images.metric_definitions(image)
-        if own is not None and algorithm.get("MetricDefinitions"):
-            raise ValidationError(
-                "You can't override the metric definitions for Amazon SageMaker algorithms. "
-                "Please retry the request without specifying metric definitions."
-            )
-        given = (MetricDefinition(entry["Name"], entry["Regex"]) for entry in algorithm.get("MetricDefinitions", []))
-        stopping = parameters.get("StoppingCondition", {})
-        return TrainingSpec(
-            name=parameters["TrainingJobName"],
-            arn=arn,
-            region=region,
-            program=images.program(image),
-            hyperparameters=parameters.get("HyperParameters", {}),
-            channels=training_request.channels(parameters),
-            output=training_request.s3_uri(parameters["OutputDataConfig"]["S3OutputPath"], "S3OutputPath"),
-            environment=parameters.get("Environment", {}),
-            metrics=own if own is not None else tuple(given),
-            instance_type=parameters["ResourceConfig"]["InstanceType"],
-            max_runtime=stopping.get("MaxRuntimeInSeconds", training_request.DEFAULT_MAX_RUNTIME),
-            stop_grace=self.stop_grace,
-            threads=self.threads,
-            stage_file=self.stage_file,
+    def _check_quotas(self, parameters: dict[str, Any], region: str) -> None:
+        resources, spot = parameters["ResourceConfig"], parameters.get("EnableManagedSpotTraining", False)
+        kind = resources["InstanceType"]
+        used = sum(
+            document["ResourceConfig"]["InstanceCount"]
+            for where, _, document in self.documents.in_transition(TRAINING_JOB)
+            if where == region
+            and document["ResourceConfig"]["InstanceType"] == kind
+            and document["EnableManagedSpotTraining"] == spot
         )
+        self.quotas.check_training(kind, spot=spot, used=used, wanted=resources["InstanceCount"])
 
     async def _assume(self, role: str, region: str) -> Credentials:
         try:
@@ -215,7 +208,10 @@ class TrainingJobs:
             if document is None:
                 return
             for entry in entries:
+                before = document["TrainingJobStatus"], document["SecondaryStatus"]
                 apply(document, entry.event)
+                if before != (document["TrainingJobStatus"], document["SecondaryStatus"]):
+                    self._announce(region, document)
             self._hand_on(name, directory, region, [entry.event for entry in entries])
             self.documents.save(TRAINING_JOB, region, name, document)
             connection.execute(
@@ -223,97 +219,17 @@ class TrainingJobs:
                 (str(directory.root), entries[-1].offset),
             )
 
+    def _announce(self, region: str, document: Document) -> None:
+        self.state_changes.add(region, STATE_CHANGE, document["TrainingJobArn"], document)
+
     def _hand_on(self, name: str, directory: JobDirectory, region: str, events: Sequence[Event]) -> None:
         """What CloudWatch and Logs are to know of the events."""
         for event in events:
             if isinstance(event, LogEvent):
                 stream = f"{name}/{event.host}-{int(event.time)}"
                 self.neighbours.logs.attach(LOG_GROUP, stream, directory.root / event.file, region=region)
-        data = [
-            Datum(event.name, event.value, datetime.fromtimestamp(event.time, tz=UTC), {"TrainingJobName": name})
-            for event in events
-            if isinstance(event, MetricEvent)
-        ]
-        if data:
+        if data := [datum for event in events for datum in metric_data(name, event)]:
             self.neighbours.metrics.put(METRIC_NAMESPACE, data, region=region)
-
-
-def apply(document: Document, event: Event) -> None:
-    """What an event of the record means for the job's document."""
-    match event:
-        case StatusEvent():
-            apply_status(document, event)
-        case EndEvent():
-            apply_end(document, event)
-        case MetricEvent():
-            apply_metric(document, event)
-        case LogEvent():
-            return
-
-
-def apply_status(document: Document, event: StatusEvent) -> None:
-    """A secondary status. A job that is asked to stop never seems to go back to work."""
-    if document["TrainingJobStatus"] == "Stopping" and event.status in _BEFORE_STOPPING:
-        return
-    if event.status == "Stopping":
-        document["TrainingJobStatus"] = "Stopping"
-    if event.status in {"Downloading", "Training"}:
-        # Billing begins when the instances are the job's own, which is when its input starts to come.
-        document.setdefault("TrainingStartTime", event.time)
-    transitions.enter(document, event.status, event.message, event.time)
-
-
-def apply_end(document: Document, event: EndEvent) -> None:
-    """The end: times, seconds, the artifact, the reason of a failure."""
-    document["TrainingJobStatus"] = event.status
-    if event.reason:
-        document["FailureReason"] = event.reason
-    if event.model_artifacts:
-        document["ModelArtifacts"] = {"S3ModelArtifacts": event.model_artifacts}
-    document["TrainingEndTime"] = event.time
-    if "TrainingStartTime" in document:
-        seconds = int(event.time - document["TrainingStartTime"])
-        document["TrainingTimeInSeconds"] = seconds
-        document["BillableTimeInSeconds"] = seconds * document["ResourceConfig"]["InstanceCount"]
-    transitions.end(document, event.secondary, event.message, event.time)
-
-
-def apply_metric(document: Document, event: MetricEvent) -> None:
-    """FinalMetricDataList holds the last value of each metric."""
-    final = document.setdefault("FinalMetricDataList", [])
-    value = {"MetricName": event.name, "Value": event.value, "Timestamp": event.time}
-    for position, present in enumerate(final):
-        if present["MetricName"] == event.name:
-            final[position] = value
-            return
-    final.append(value)
-
-
-def _document(parameters: dict[str, Any], arn: str, spec: TrainingSpec) -> Document:
-    """What Describe answers for a job that was just created: the request, completed with defaults."""
-    now = round(time.time(), 3)  # the API's precision, so that a filter by a time that was shown is exact
-    document = {name: value for name, value in parameters.items() if name != "Tags"}
-    document["AlgorithmSpecification"] = {
-        "EnableSageMakerMetricsTimeSeries": False,
-        **parameters["AlgorithmSpecification"],
-    }
-    if spec.metrics:
-        document["AlgorithmSpecification"]["MetricDefinitions"] = [
-            {"Name": metric.name, "Regex": metric.regex} for metric in spec.metrics
-        ]
-    document |= {
-        "TrainingJobArn": arn,
-        "TrainingJobStatus": "InProgress",
-        "OutputDataConfig": {"KmsKeyId": "", "CompressionType": "GZIP", **parameters["OutputDataConfig"]},
-        "StoppingCondition": {"MaxRuntimeInSeconds": spec.max_runtime},
-        "EnableNetworkIsolation": parameters.get("EnableNetworkIsolation", False),
-        "EnableInterContainerTrafficEncryption": parameters.get("EnableInterContainerTrafficEncryption", False),
-        "EnableManagedSpotTraining": False,
-        "CreationTime": now,
-        "LastModifiedTime": now,
-    }
-    transitions.enter(document, "Starting", "Starting the training job", now)
-    return document
 
 
 def _save_credentials(file: Path, credentials: Credentials) -> None:

@@ -2,70 +2,75 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Any
 
-from stagemaker.contract.training import ChannelConfig
-from stagemaker.jobs.spec import ChannelSource, S3Uri
+from stagemaker.contract.layout import OPT_ML
+from stagemaker.jobs.spec import S3Uri
 from stagemaker.sagemaker.honoured import HONOURED, Entry, Only, Recorded, Refused
-from stagemaker.wire.errors import AwsError, ValidationError
-
-_LATER = "this version runs File mode on one host"
+from stagemaker.wire.errors import NotHonouredError, ValidationError
 
 HONOURED_MEMBERS: dict[str, Entry] = {
     "TrainingJobName": HONOURED,
     "HyperParameters": HONOURED,
     "AlgorithmSpecification": {
         "TrainingImage": HONOURED,
-        "TrainingInputMode": Only(("File",), _LATER),
+        "TrainingInputMode": HONOURED,
         "MetricDefinitions": HONOURED,
         "EnableSageMakerMetricsTimeSeries": Recorded("no time series in Studio; CloudWatch has every value"),
         "AlgorithmName": Refused("there is no algorithm resource or Marketplace here; give TrainingImage"),
-        "ContainerEntrypoint": Refused("this version starts an image's own program"),
-        "ContainerArguments": Refused("this version starts an image's own program"),
+        "ContainerEntrypoint": HONOURED,
+        "ContainerArguments": HONOURED,
     },
     "RoleArn": HONOURED,
     "InputDataConfig": {
         "ChannelName": HONOURED,
         "DataSource": {
             "S3DataSource": {
-                "S3DataType": Only(("S3Prefix",), _LATER),
+                "S3DataType": Only(
+                    ("S3Prefix", "ManifestFile", "AugmentedManifestFile"), "the other types are for models of hubs"
+                ),
                 "S3Uri": HONOURED,
-                "S3DataDistributionType": HONOURED,  # with one host both types are the same
+                "S3DataDistributionType": HONOURED,
+                "AttributeNames": HONOURED,
             },
         },
         "ContentType": HONOURED,
-        "CompressionType": Only(("None",), "compressed channels belong to Pipe mode"),
-        "RecordWrapperType": Only(("None",), "record wrapping belongs to Pipe mode"),
-        "InputMode": Only(("File",), _LATER),
+        "CompressionType": HONOURED,
+        "RecordWrapperType": HONOURED,
+        "InputMode": HONOURED,
+        "ShuffleConfig": HONOURED,
     },
     "OutputDataConfig": {
         "S3OutputPath": HONOURED,
         "KmsKeyId": Only(("",), "artifacts are not encrypted with a key of yours"),
-        "CompressionType": Only(("GZIP",), "artifacts are written as archives"),
+        "CompressionType": HONOURED,
     },
     "ResourceConfig": {
         "InstanceType": HONOURED,
-        "InstanceCount": Only((1,), _LATER),
-        "VolumeSizeInGB": Recorded("the volume is this machine's disk; its size is not a limit"),
+        "InstanceCount": HONOURED,
+        "VolumeSizeInGB": HONOURED,
     },
-    "StoppingCondition": {"MaxRuntimeInSeconds": HONOURED},
+    "StoppingCondition": {"MaxRuntimeInSeconds": HONOURED, "MaxWaitTimeInSeconds": HONOURED},
     "Tags": HONOURED,
     "Environment": HONOURED,
+    "CheckpointConfig": HONOURED,
+    "RetryStrategy": HONOURED,
     "EnableNetworkIsolation": Only((False,), "a local process keeps its network"),
-    "EnableInterContainerTrafficEncryption": Recorded("one host has no traffic between containers"),
-    "EnableManagedSpotTraining": Only((False,), "this version has no spot capacity"),
+    "EnableInterContainerTrafficEncryption": Recorded("hosts talk over the loopback interface, unencrypted"),
+    "EnableManagedSpotTraining": HONOURED,
     "DebugHookConfig": Recorded("no tensors are saved"),
     "ProfilerConfig": Recorded("no profiler runs"),
 }
 
+DEFAULT_CHECKPOINTS = f"{OPT_ML}/checkpoints"
+
 DEFAULT_MAX_RUNTIME = 86_400
 """Seconds; SageMaker's default of StoppingCondition.MaxRuntimeInSeconds."""
 
-_GPU_FAMILIES = ("p", "g", "trn", "inf")
-
 
 def check(parameters: dict[str, Any]) -> None:
-    """The rules that the API model does not hold. Raises ValidationException, ResourceLimitExceeded."""
+    """The rules that the API model does not hold. Raises ValidationException."""
     algorithm = parameters.get("AlgorithmSpecification")
     if not algorithm or "TrainingImage" not in algorithm:
         raise ValidationError(
@@ -74,27 +79,41 @@ def check(parameters: dict[str, Any]) -> None:
     resources = parameters.get("ResourceConfig") or {}
     if not {"InstanceType", "InstanceCount"} <= resources.keys():
         raise ValidationError("ResourceConfig with InstanceType and InstanceCount is required for a training image.")
+    if resources["InstanceCount"] < 1:
+        raise ValidationError("InstanceCount must be at least 1.")
+    _check_spot(parameters)
+    _check_checkpoints(parameters)
     names = [channel["ChannelName"] for channel in parameters.get("InputDataConfig", [])]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise ValidationError(f"Channel names must be unique within a training job: {twice} is given twice.")
-    if needs_accelerator(resources["InstanceType"]):
-        raise AwsError(
-            "ResourceLimitExceeded",
-            f"The account-level service limit '{resources['InstanceType']} for training job usage' is 0 Instances, "
-            f"with current utilization of 0 Instances and a request delta of {resources['InstanceCount']} Instances. "
-            "Please contact AWS support to request an increase for this limit. "
-            "(Stagemaker: this machine offers no accelerator, and a CPU never stands in for one.)",
+
+
+def _check_spot(parameters: dict[str, Any]) -> None:
+    """MaxWaitTimeInSeconds belongs to spot jobs, which need it."""
+    stopping = parameters.get("StoppingCondition", {})
+    wait = stopping.get("MaxWaitTimeInSeconds")
+    if not parameters.get("EnableManagedSpotTraining"):
+        if wait is not None:
+            raise ValidationError(
+                "Invalid MaxWaitTimeInSeconds. It is only supported when EnableManagedSpotTraining is set to true"
+            )
+        return
+    if wait is None:
+        raise ValidationError("MaxWaitTimeInSeconds is required when EnableManagedSpotTraining is set to true.")
+    if wait < stopping.get("MaxRuntimeInSeconds", DEFAULT_MAX_RUNTIME):
+        raise ValidationError("Invalid MaxWaitTimeInSeconds. It must be equal to or greater than MaxRuntimeInSeconds")
+
+
+def _check_checkpoints(parameters: dict[str, Any]) -> None:
+    config = parameters.get("CheckpointConfig")
+    if config is None:
+        return
+    path = PurePosixPath(config.get("LocalPath", DEFAULT_CHECKPOINTS))
+    reserved = any(path.is_relative_to(f"{OPT_ML}/{name}") for name in ("input", "model", "output", "code"))
+    if not path.is_relative_to(OPT_ML) or path == PurePosixPath(OPT_ML) or ".." in path.parts or reserved:
+        raise NotHonouredError(
+            f"CheckpointConfig.LocalPath = '{path}'", f"it must be a folder of its own below {OPT_ML}"
         )
-
-
-def needs_accelerator(instance_type: str) -> bool:
-    """Whether the type stands for a GPU or another accelerator: ml.p3..., ml.g5..., ml.trn1..., ml.inf2...
-
-    A type is its family's letters, then the generation: `ml.p3.2xlarge`, `ml.g4dn.xlarge`.
-    """
-    family = instance_type.removeprefix("ml.")
-    letters = family[: next((i for i, character in enumerate(family) if not character.isalpha()), len(family))]
-    return letters in _GPU_FAMILIES
 
 
 def s3_uri(text: str, member: str) -> S3Uri:
@@ -103,24 +122,3 @@ def s3_uri(text: str, member: str) -> S3Uri:
         return S3Uri.parse(text)
     except ValueError as error:
         raise ValidationError(f"Invalid S3 URI in {member}: '{text}'. It must look like s3://bucket/prefix.") from error
-
-
-def channels(parameters: dict[str, Any]) -> tuple[ChannelSource, ...]:
-    """The channels of the request. Raises ValidationException for a source that is not in S3."""
-    return tuple(_channel(entry, parameters) for entry in parameters.get("InputDataConfig", []))
-
-
-def _channel(entry: dict[str, Any], parameters: dict[str, Any]) -> ChannelSource:
-    source = entry["DataSource"].get("S3DataSource")
-    if source is None:
-        raise ValidationError(f"The data source of channel {entry['ChannelName']} must be an S3DataSource.")
-    return ChannelSource(
-        ChannelConfig(
-            name=entry["ChannelName"],
-            content_type=entry.get("ContentType"),
-            input_mode=entry.get("InputMode") or parameters["AlgorithmSpecification"]["TrainingInputMode"],
-            distribution=source.get("S3DataDistributionType", "FullyReplicated"),
-            record_wrapper=entry.get("RecordWrapperType", "None"),
-        ),
-        s3_uri(source["S3Uri"], f"channel {entry['ChannelName']}"),
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 Document = dict[str, Any]
@@ -26,3 +27,13 @@ def end(document: Document, status: str, message: str, time: float) -> None:
     """Enter the last status, which is over as soon as it is entered."""
     enter(document, status, message, time)
     document["SecondaryStatusTransitions"][-1]["EndTime"] = time
+
+
+def seconds_in(document: Document, statuses: Collection[str], until: float | None = None) -> float:
+    """The seconds spent in `statuses`. One that is not over counts to `until`, or not at all."""
+    total = 0.0
+    for step in document["SecondaryStatusTransitions"]:
+        end = step.get("EndTime", until)
+        if step["Status"] in statuses and end is not None:
+            total += end - step["StartTime"]
+    return total

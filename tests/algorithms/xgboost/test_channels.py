@@ -155,12 +155,11 @@ def test_parquet_without_pyarrow_names_what_is_missing(opt_ml: OptMl, monkeypatc
     )
 
 
-def test_several_hosts_are_refused_for_now(opt_ml: OptMl) -> None:
-    """By name, as a limit of the algorithm and not of the customer."""
+def test_cross_validation_wants_one_host(opt_ml: OptMl) -> None:
+    """The folds are drawn from all rows, which no host of several has."""
     two = ResourceConfig("algo-1", ("algo-1", "algo-2"), "ml.m5.large")
-    assert opt_ml.channel("train", CSV).run(ONE_ROUND, resources=two).reason == (
-        "AlgorithmError: Distributed training is not supported by this image yet: the job has 2 hosts, use one."
-    )
+    outcome = opt_ml.channel("train", CSV).run({**ONE_ROUND, "_kfold": "3"}, resources=two)
+    assert outcome.reason == "ClientError: Cross-validation (_kfold) trains on one host; set InstanceCount to 1."
 
 
 def test_script_mode_is_refused_for_now(opt_ml: OptMl) -> None:

@@ -14,13 +14,15 @@ from xgboost.callback import EarlyStopping, TrainingCallback
 from stagemaker.algorithms.xgboost import checkpoints, metrics
 from stagemaker.algorithms.xgboost.callbacks import RoundLog, SaveCheckpoint, SaveIntermediateModel
 from stagemaker.algorithms.xgboost.channels import TRAIN, VALIDATION
-from stagemaker.algorithms.xgboost.errors import AlgorithmError
+from stagemaker.algorithms.xgboost.distributed import Cluster, hosts_with_data, is_master, leave, together
+from stagemaker.algorithms.xgboost.errors import AlgorithmError, UserError
 from stagemaker.algorithms.xgboost.hyperparameters import CONTAINER_ONLY
 from stagemaker.algorithms.xgboost.job import TrainingJob
 from stagemaker.algorithms.xgboost.library_errors import translated
 from stagemaker.algorithms.xgboost.loading import load, to_dmatrix
 from stagemaker.algorithms.xgboost.model_file import MODEL_NAME, save_model
 from stagemaker.algorithms.xgboost.records import Records
+from stagemaker.contract.hosts import address_of
 
 LOG = logging.getLogger(__name__)
 
@@ -36,33 +38,44 @@ class Run:
     validation: xgboost.DMatrix | None
     model: Path
     checkpoints: Path | None
+    is_master: bool = True
+    """Whether this host prints the rounds and writes files."""
 
 
 def train(job: TrainingJob) -> None:
     """Train and leave `xgboost-model`, or k models for cross-validation.
 
-    Raises UserError for data that cannot be used, AlgorithmError when the library fails.
+    Of several hosts the first one with data leaves the model. Raises UserError for data that cannot be
+    used, AlgorithmError when the library fails.
     """
+    cluster = hosts_with_data(Cluster(job.current_host, job.hosts), bool(job.train), address_of)
+    if not cluster.hosts:
+        raise UserError("No data in training channel path on any of the hosts")
+    if cluster.current not in cluster.hosts:
+        leave(cluster.hosts)
+        return
     csv_weights = job.hyperparameters.get("csv_weights") == 1
     train_records = load(job.train, job.content_type, csv_weights=csv_weights)
     validation_records = load(job.validation, job.content_type, csv_weights=csv_weights) if job.validation else None
-    LOG.info("Single node training.")
-    LOG.info("Train matrix has %d rows and %d columns", train_records.rows, train_records.columns)
-    if validation_records is not None:
-        LOG.info("Validation matrix has %d rows", validation_records.rows)
-    if "_kfold" in job.hyperparameters:
-        from stagemaker.algorithms.xgboost.cross_validation import cross_validate
+    with together(cluster, address_of):
+        LOG.info("Train matrix has %d rows and %d columns", train_records.rows, train_records.columns)
+        if validation_records is not None:
+            LOG.info("Validation matrix has %d rows", validation_records.rows)
+        if "_kfold" in job.hyperparameters:
+            from stagemaker.algorithms.xgboost.cross_validation import cross_validate
 
-        cross_validate(job, train_records, validation_records)
-        return
-    run = Run(
-        train=to_dmatrix(train_records, job.content_type, job.threads),
-        validation=_validation_matrix(validation_records, job),
-        model=job.model / MODEL_NAME,
-        checkpoints=job.checkpoints,
-    )
-    booster, _ = boost(job, run)
-    save_model(booster, run.model, job.version)
+            cross_validate(job, train_records, validation_records)
+            return
+        run = Run(
+            train=to_dmatrix(train_records, job.content_type, job.threads),
+            validation=_validation_matrix(validation_records, job),
+            model=job.model / MODEL_NAME,
+            checkpoints=job.checkpoints,
+            is_master=is_master(cluster),
+        )
+        booster, _ = boost(job, run)
+        if run.is_master:
+            save_model(booster, run.model, job.version)
 
 
 def boost(job: TrainingJob, run: Run) -> tuple[xgboost.Booster, History]:
@@ -127,11 +140,13 @@ def _validation_matrix(records: Records | None, job: TrainingJob) -> xgboost.DMa
 
 
 def _callbacks(job: TrainingJob, run: Run, chosen: metrics.Metrics, first_round: int) -> Sequence[TrainingCallback]:
-    callbacks: list[TrainingCallback] = [RoundLog(first_round)]
-    if run.checkpoints is not None:
-        callbacks.append(SaveCheckpoint(run.checkpoints, job.version, first_round))
-    if job.hyperparameters.get("save_model_on_termination") == "true":
-        callbacks.append(SaveIntermediateModel(run.model, job.version))
+    callbacks: list[TrainingCallback] = []
+    if run.is_master:
+        callbacks.append(RoundLog(first_round))
+        if run.checkpoints is not None:
+            callbacks.append(SaveCheckpoint(run.checkpoints, job.version, first_round))
+        if job.hyperparameters.get("save_model_on_termination") == "true":
+            callbacks.append(SaveIntermediateModel(run.model, job.version))
     rounds = job.hyperparameters.get("early_stopping_rounds")
     if rounds is None:
         return callbacks

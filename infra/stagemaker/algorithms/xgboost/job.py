@@ -27,7 +27,10 @@ CPUS_VARIABLE = "STAGEMAKER_CPUS"
 
 @dataclass(frozen=True, slots=True)
 class TrainingJob:
-    """All that a training run needs to know; `checkpoints` is None without a CheckpointConfig."""
+    """All that a training run needs to know; `checkpoints` is None without a CheckpointConfig.
+
+    `train` may be empty where there are several hosts.
+    """
 
     version: Version
     hyperparameters: Mapping[str, Any]
@@ -38,6 +41,8 @@ class TrainingJob:
     output_data: Path
     checkpoints: Path | None
     threads: int
+    current_host: str
+    hosts: tuple[str, ...]
 
 
 def read_job(layout: Layout, environment: Mapping[str, str]) -> TrainingJob:
@@ -54,16 +59,15 @@ def read_job(layout: Layout, environment: Mapping[str, str]) -> TrainingJob:
     hyperparameters = validate(strings, version)
     channels = read_channels(layout)
     content_type = validate_channels(channels, version)
-    hosts = read_resources(layout).hosts
-    if len(hosts) > 1:
-        raise AlgorithmError(
-            f"Distributed training is not supported by this image yet: the job has {len(hosts)} hosts, use one."
-        )
+    resources = read_resources(layout)
+    if len(resources.hosts) > 1 and "_kfold" in hyperparameters:
+        raise UserError("Cross-validation (_kfold) trains on one host; set InstanceCount to 1.")
     LOG.info("Determined %d GPU(s) available on the instance.", gpus)
     _refuse_gpu_methods(hyperparameters, gpus)
     files = {name: data_files(layout.channel(name)) for name in (TRAIN, VALIDATION) if name in channels}
     for name, found in files.items():
-        if not found:
+        # With a sharded channel a host may get nothing of it; whether others have got something is seen later.
+        if not found and (name != TRAIN or len(resources.hosts) == 1):
             raise UserError(f"No data in {_word(name)} channel path {_inside(layout, layout.channel(name))}")
     train, validation = files[TRAIN], files.get(VALIDATION, [])
     warn_of_same_names(train, validation)
@@ -81,6 +85,8 @@ def read_job(layout: Layout, environment: Mapping[str, str]) -> TrainingJob:
         output_data=layout.output_data,
         checkpoints=_checkpoints(layout),
         threads=threads(hyperparameters.get("nthread"), environment),
+        current_host=resources.current_host,
+        hosts=resources.hosts,
     )
 
 

@@ -1,0 +1,55 @@
+"""What the containers left: `model.tar.gz`, `output.tar.gz`, or the files themselves."""
+
+from __future__ import annotations
+
+import gzip
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from stagemaker.jobs.objects import ObjectClient
+from stagemaker.jobs.spec import S3Uri
+
+
+def members(folders: Sequence[Path]) -> Mapping[str, Path]:
+    """The files of the hosts' folders by their relative path, sorted; of two with one path the last host's counts.
+
+    Symbolic links are not followed: one could lead out of the job's folder. A link to a file inside
+    the folder stands for that file.
+    """
+    found = {str(path.relative_to(folder)): path for folder in folders for path in _files(folder)}
+    return dict(sorted(found.items()))
+
+
+def pack(folders: Sequence[Path], archive: Path) -> bool:
+    """Write the contents of `folders` to the top of `archive`. False, and no archive, when there are none."""
+    found = members(folders)
+    if not found:
+        return False
+    # Level 1: a booster's bytes hardly shrink further, and the default level costs three times more.
+    with gzip.GzipFile(archive, "wb", compresslevel=1) as packed, tarfile.open(fileobj=packed, mode="w") as tar:
+        tar.dereference = True
+        for name, path in found.items():
+            tar.add(path, arcname=name, recursive=False)
+    return True
+
+
+def upload_packed(objects: ObjectClient, folders: Sequence[Path], archive: Path, target: S3Uri) -> bool:
+    """Put the contents of `folders` as one archive; whether there were any. Raises ObjectsError, OSError."""
+    if not pack(folders, archive):
+        return False
+    objects.upload(archive, target)
+    return True
+
+
+def upload_files(objects: ObjectClient, folders: Sequence[Path], target: S3Uri) -> bool:
+    """Put each file of `folders` below `target`; whether there were any. Raises ObjectsError, OSError."""
+    found = members(folders)
+    for name, path in found.items():
+        objects.upload(path, target.join(name))
+    return bool(found)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    root = folder.resolve()
+    return (path for path in folder.rglob("*") if path.is_file() and path.resolve().is_relative_to(root))

@@ -1,0 +1,74 @@
+"""The variables that a training container finds, and the addresses of its hosts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from stagemaker.contract.hosts import HOSTS_VARIABLE
+from stagemaker.contract.layout import OPT_ML, Layout
+from stagemaker.jobs.spec import TrainingSpec
+from stagemaker.ports import Credentials
+
+_OPT_ML_PATH = re.compile(rf"(?<![\w./-]){OPT_ML}(?![\w.-])")
+
+
+def host_names(count: int) -> tuple[str, ...]:
+    """`algo-1` to `algo-<count>`."""
+    return tuple(f"algo-{number}" for number in range(1, count + 1))
+
+
+def host_addresses(attempt: str, hosts: Sequence[str]) -> dict[str, str]:
+    """A loopback address for each host. `attempt` is the job and what tells this start of it from others.
+
+    On Linux all of 127.0.0.0/8 is this machine, so each host has an address of its own and the hosts of
+    a job may listen on the same port, as on AWS. Elsewhere they share 127.0.0.1.
+    """
+    if sys.platform != "linux":
+        return dict.fromkeys(hosts, "127.0.0.1")
+    # Two bytes keep starts apart: a port that a host has listened on is closed to the next for a minute.
+    # 127.0 and 127.1 are left to others.
+    second, third = hashlib.sha256(attempt.encode()).digest()[:2]
+    return {host: f"127.{second % 200 + 32}.{third}.{number}" for number, host in enumerate(hosts, start=1)}
+
+
+def below(text: str, base: Path) -> str:
+    """`text` with `/opt/ml` as the place where the tree really lies."""
+    return _OPT_ML_PATH.sub(lambda _: str(base), text)
+
+
+def container_environment(
+    spec: TrainingSpec, credentials: Credentials, host: str, layout: Layout, addresses: Mapping[str, str]
+) -> dict[str, str]:
+    """The image's variables, the request's, the service's, the role's keys; the later ones win."""
+    return {
+        **spec.program.environment,
+        **{name: below(value, layout.base) for name, value in spec.environment.items()},
+        **_role(spec.stage_file, credentials),
+        "TRAINING_JOB_NAME": spec.name,
+        "TRAINING_JOB_ARN": spec.arn,
+        "AWS_REGION": spec.region,
+        "AWS_DEFAULT_REGION": spec.region,
+        "SAGEMAKER_REGION": spec.region,
+        "CURRENT_HOST": host,
+        "SAGEMAKER_METRICS_DIRECTORY": str(layout.output / "metrics" / "sagemaker"),
+        HOSTS_VARIABLE: json.dumps(dict(addresses)),
+        "STAGEMAKER_CPUS": str(spec.threads),
+        "OMP_NUM_THREADS": str(spec.threads),
+        # Two jobs that both spin on their cores run several times slower than two that wait.
+        "OMP_WAIT_POLICY": "PASSIVE",
+    }
+
+
+def _role(stage_file: Path, keys: Credentials) -> dict[str, str]:
+    role = {
+        "AWS_ACCESS_KEY_ID": keys.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": keys.secret_access_key,
+        "AWS_ENDPOINT_URL": json.loads(stage_file.read_text())["endpoint"],
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    return {**role, "AWS_SESSION_TOKEN": keys.session_token} if keys.session_token else role

@@ -1,0 +1,130 @@
+"""One host of a job: its `/opt/ml`, its input, its container, its log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stagemaker.contract.training import ResourceConfig, write_checkpoint_config, write_training_config
+from stagemaker.jobs.channel import download_channel
+from stagemaker.jobs.checkpoints import CheckpointSync
+from stagemaker.jobs.directory import JobDirectory, remove_tree
+from stagemaker.jobs.environment import below
+from stagemaker.jobs.launcher import Container, ProcessLauncher
+from stagemaker.jobs.log import LogPump
+from stagemaker.jobs.metrics import MetricScanner
+from stagemaker.jobs.objects import ObjectClient
+from stagemaker.jobs.record import LogEvent, RecordWriter
+from stagemaker.jobs.selection import DownloadError, Share
+from stagemaker.jobs.spec import TrainingSpec
+from stagemaker.jobs.usage import UsageMeter
+
+if TYPE_CHECKING:
+    from stagemaker.jobs.pipe import PipeFeeder
+
+
+class Host:
+    """`algo-n` in one attempt of the job. The folder starts empty."""
+
+    def __init__(
+        self,
+        name: str,
+        share: Share,
+        directory: JobDirectory,
+        spec: TrainingSpec,
+        record: RecordWriter,
+        new_client: Callable[[], ObjectClient],
+    ) -> None:
+        self.name = name
+        self.layout = directory.layout(name)
+        self._share = share
+        self._directory = directory
+        self._spec = spec
+        self._record = record
+        self._new_client = new_client
+        self._container: Container | None = None
+        self._pump: LogPump | None = None
+        self._usage: UsageMeter | None = None
+        self._pipes: list[PipeFeeder] = []
+        self._checkpoints: CheckpointSync | None = None
+
+    def prepare(self, objects: ObjectClient, hosts: Sequence[str], proceed: Callable[[], None]) -> None:
+        """Input, configuration and checkpoints. `proceed` may raise to stop. Raises DownloadError."""
+        spec = self._spec
+        remove_tree(self._directory.host(self.name))
+        self.layout.make()
+        space = spec.volume_bytes
+        for channel in spec.channels:
+            if channel.is_piped:
+                from stagemaker.jobs.pipe import PipeFeeder  # 15 ms, and few channels are pipes
+
+                self._pipes.append(PipeFeeder(self._new_client(), channel, self._share, self.layout))
+            else:
+                folder = self.layout.channel(channel.config.name)
+                space -= download_channel(objects, channel, self._share, folder, space=space, proceed=proceed)
+        write_training_config(
+            self.layout,
+            spec.hyperparameters,
+            [channel.config for channel in spec.channels],
+            ResourceConfig(self.name, tuple(hosts), spec.instance_type),
+        )
+        if spec.checkpoints is not None:
+            folder = Path(below(spec.checkpoints.local_path, self.layout.base))
+            self._checkpoints = CheckpointSync(self._new_client(), spec.checkpoints.target, folder)
+            self._checkpoints.restore()
+            write_checkpoint_config(self.layout, str(folder), str(spec.checkpoints.target))
+
+    def start(self, environment: Mapping[str, str]) -> None:
+        """Start the container, and all that goes on beside it. Raises OSError."""
+        spec, folder = self._spec, self._directory.host(self.name)
+        command = [below(word, self.layout.base) for word in (*spec.program.command, *spec.arguments)]
+        for pipe in self._pipes:
+            pipe.start()
+        self._container = ProcessLauncher().start(command, self.layout, environment, folder / "tmp")
+        log = self._directory.new_log(self.name)
+        self._pump = LogPump(self._container.output, log, MetricScanner(spec.metrics), self._record)
+        self._pump.start()
+        self._record.write(LogEvent(time.time(), self.name, log.name))
+        self._usage = UsageMeter(self.name, self._container.pid, folder, spec.volume_bytes, spec.memory_bytes)
+        if self._checkpoints is not None:
+            self._checkpoints.start()
+
+    def poll(self) -> int | None:
+        """The container's exit code; None while it runs."""
+        return self._container.poll() if self._container else None
+
+    def look(self) -> None:
+        """Measure, and notice what goes wrong beside the container. Raises DownloadError."""
+        if self._usage is not None and (event := self._usage.look()):
+            self._record.write(event)
+        for pipe in self._pipes:
+            if pipe.error is not None:
+                raise DownloadError(pipe.error)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether more was written than the volume holds."""
+        return self._usage is not None and self._usage.disk_bytes > self._spec.volume_bytes
+
+    def terminate(self) -> None:
+        """SIGTERM, unless it has ended."""
+        if self._container and self._container.poll() is None:
+            self._container.terminate()
+
+    def kill(self) -> None:
+        """SIGKILL to whatever is left of it."""
+        if self._container:
+            self._container.kill()
+
+    def close(self) -> None:
+        """The rest of the log, of the usage and of the checkpoints. Raises ObjectsError, OSError."""
+        for pipe in self._pipes:
+            pipe.close()
+        if self._pump is not None:
+            self._pump.join(timeout=5)
+        if self._usage is not None and (event := self._usage.close()):
+            self._record.write(event)
+        if self._checkpoints is not None and self._checkpoints.ident is not None:
+            self._checkpoints.finish()
