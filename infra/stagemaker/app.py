@@ -68,7 +68,7 @@ class Stage:
                 objects=GatewayObjects(self._gateway),
                 metrics=self._cloudwatch,
                 logs=self._logs,
-                events=self._backing,
+                events=self.backing,
                 images=ProcessImages(ALGORITHMS, settings.images),
             ),
             folder.jobs,

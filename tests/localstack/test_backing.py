@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from stagemaker.backing import localstack as backing_module
@@ -61,6 +62,16 @@ def test_arns_carry_the_account_and_the_region(stage: RunningStage) -> None:
     assert stage.client("sns").list_topics()["Topics"] == []
 
 
+def test_events_of_aws_services_are_the_stages_own(stage: RunningStage) -> None:
+    """A client's entry with such a source is refused, the others beside it are taken."""
+    entries = [{"Source": source, "DetailType": "x", "Detail": "{}"} for source in ("a", "aws.sagemaker", "b")]
+    answer = stage.client("events").put_events(Entries=entries)
+    assert answer["FailedEntryCount"] == 1
+    assert [entry.get("ErrorCode") for entry in answer["Entries"]] == [None, "NotAuthorizedForSourceException", None]
+    assert stage.client("events").put_events(Entries=entries[1:2])["FailedEntryCount"] == 1
+    assert "ErrorCode" not in stage.client("events").put_events(Entries=entries[:1])["Entries"][0]
+
+
 def test_other_services_of_localstack_are_refused(stage: RunningStage) -> None:
     """What no reset would empty and no lab has tried is refused by name, as on the embedded backing."""
     with pytest.raises(ClientError, match="does not serve dynamodb"):
@@ -81,7 +92,7 @@ def test_checksums(stage: RunningStage, algorithm: str) -> None:
     """A checksum comes back as it was sent; one that does not fit is refused, and nothing is kept."""
     from stagemaker.backing.checksums import checksum
 
-    s3 = stage.client("s3")
+    s3 = stage.client("s3", config=Config(retries={"total_max_attempts": 1}))  # BadDigest is tried again
     s3.create_bucket(Bucket="data")
     right, wrong = checksum(algorithm, [b"hello"]), checksum(algorithm, [b"other"])
     s3.put_object(Bucket="data", Key="k", Body=b"hello", **{f"Checksum{algorithm}": right})

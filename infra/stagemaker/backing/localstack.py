@@ -7,10 +7,11 @@ identity room is for; the second is noticed here, and told to whoever keeps the 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,17 @@ from stagemaker.backing.localstack_http import (
     sent_headers,
 )
 from stagemaker.backing.localstack_memory import Found, Memory
-from stagemaker.backing.localstack_mending import added_headers, is_rewritten, own_queue_urls, rewritten
+from stagemaker.backing.localstack_mending import (
+    added_headers,
+    claimed_sources,
+    is_put_events,
+    is_rewritten,
+    own_queue_urls,
+    rewritten,
+    with_refused,
+)
 from stagemaker.backing.port import BackingError, Receive, Scope, Send
+from stagemaker.ports import PortError
 from stagemaker.wire.errors import AwsError, UnsupportedError
 from stagemaker.wire.message import Reply, Request
 
@@ -107,6 +117,20 @@ class LocalStackBacking:
         self._memory.note((service, region))
         return await self._send(request, self._account, service, region)
 
+    async def put_event(
+        self, source: str, detail_type: str, detail: str, *, resources: Sequence[str], region: str
+    ) -> None:
+        """The port `Events`: an event of a service of ours, with a source that clients may not use."""
+        entry = {"Source": source, "DetailType": detail_type, "Detail": detail, "Resources": list(resources)}
+        headers = {"x-amz-target": "AWSEvents.PutEvents", "content-type": "application/x-amz-json-1.1"}
+        request = Request("POST", "/", "", headers, json.dumps({"Entries": [entry]}).encode())
+        try:
+            reply = await self.send(request, service="events", region=region)
+        except AwsError as error:
+            raise PortError(error.code, error.message) from error
+        if reply.status != 200:
+            raise PortError(str(reply.status), f"LocalStack does not take an event: {reply.body!r}")
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Carry out one client call (ASGI, http); see `Backing`."""
         call = read_call(scope, self._region)
@@ -128,6 +152,9 @@ class LocalStackBacking:
             )
         await self._be_usable()
         self._memory.note((call.service, call.region))
+        if is_put_events(call):
+            await self._put_events(call, receive, send)
+            return
         outgoing = await self._outgoing(call, scope, receive)
         begun = False
         try:
@@ -150,6 +177,20 @@ class LocalStackBacking:
                 _LOG.warning("%s %s: LocalStack broke off: %s", call.method, call.path, error)
                 return
             raise self._unavailable(error) from error
+
+    async def _put_events(self, call: Call, receive: Receive, send: Send) -> None:
+        """A client's PutEvents; see `is_put_events`."""
+        body, claimed, count = claimed_sources(await receive_small(receive))
+        status, headers, answer = 200, {"content-type": call.headers.get("content-type", "")}, b""
+        if not claimed or len(claimed) < count:
+            reply = await self._send(
+                Request("POST", "/", "", call.headers, body), self._account, call.service, call.region
+            )
+            assert isinstance(reply.body, bytes)
+            status, headers, answer = reply.status, dict(reply.headers), reply.body
+        if status == 200 and claimed:
+            answer = with_refused(answer, claimed, count)
+        await send_answer(send, call.method, status, {**headers, "content-length": str(len(answer))}, answer)
 
     async def _outgoing(self, call: Call, scope: Scope, receive: Receive) -> Outgoing:
         path = scope.get("raw_path") or scope["path"].encode()
@@ -188,7 +229,8 @@ class LocalStackBacking:
                 Outgoing(request.method, target.encode("latin-1"), headers, request.body)
             ) as answer:
                 body = await answer.aread()
-                found = {name.decode("latin-1"): value.decode("latin-1") for name, value in answer.headers}
+                pairs = returned_headers(answer.headers)
+                found = {name.decode("latin-1"): value.decode("latin-1") for name, value in pairs}
                 return Reply(answer.status, found, body)
         except FAILURES as error:
             raise self._unavailable(error) from error

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
+from collections.abc import Collection
+from typing import Any
 from urllib.parse import unquote
 from xml.etree import ElementTree as ET
 
@@ -61,6 +64,39 @@ def rewritten(body: bytes) -> bytes:
             rule.remove(prefix)
             ET.SubElement(rule, f"{namespace}Filter").append(prefix)
     return ET.tostring(document)
+
+
+def is_put_events(call: Call) -> bool:
+    """Whether a call puts events on a bus. LocalStack lets anybody speak as an AWS service."""
+    return call.service == "events" and call.headers.get("x-amz-target") == "AWSEvents.PutEvents"
+
+
+def claimed_sources(body: bytes) -> tuple[bytes, list[int], int]:
+    """A PutEvents request without the entries that claim to be of an AWS service, which those are, and of how many.
+
+    A request that cannot be read goes on as it is, and LocalStack says what is wrong with it.
+    """
+    try:
+        document: Any = json.loads(body)
+        entries = list(document["Entries"])
+        claimed = [index for index, entry in enumerate(entries) if str(entry.get("Source", "")).startswith("aws.")]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return body, [], 0
+    if claimed:
+        kept = [entry for index, entry in enumerate(entries) if index not in claimed]
+        body = json.dumps({**document, "Entries": kept}).encode()
+    return body, claimed, len(entries)
+
+
+def with_refused(body: bytes, claimed: Collection[int], count: int) -> bytes:
+    """The answer to a PutEvents of `count` entries from the one to those that LocalStack saw."""
+    seen: list[Any] = json.loads(body)["Entries"] if body else []
+    refused = {"ErrorCode": "NotAuthorizedForSourceException", "ErrorMessage": "Not authorized for the source."}
+    for index in range(count):
+        if index in claimed:
+            seen.insert(index, refused)
+    failed = sum("ErrorCode" in entry for entry in seen)
+    return json.dumps({"FailedEntryCount": failed, "Entries": seen}).encode()
 
 
 def own_queue_urls(call: Call, body: bytes, endpoint: str) -> bytes:
