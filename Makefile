@@ -9,13 +9,14 @@ WORKERS ?= 2
 # Compiled files make a start two to three times faster; some environments switch them off.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test lint types arrows unit test-labs test-clients benchmarks picture constraints clean
+.PHONY: help demo test lint types arrows unit test-labs test-kills test-clients benchmarks picture constraints clean
 
 help:
 	@echo "make demo          train and judge a real model on a throwaway stage"
 	@echo "make test          lint, types, import contracts, unit tests, the first labs"
 	@echo "make test-labs     the whole proof of every lab"
-	@echo "make test-clients  the aws CLI and the sagemaker SDK against a stage"
+	@echo "make test-kills    kill a stage at 50 random moments: nothing acknowledged is lost"
+	@echo "make test-clients  the built wheel, the sagemaker SDK, a network of loopback only"
 	@echo "make benchmarks    measure; each figure is a ratio in one run"
 	@echo "make picture       draw the verdict in the README anew"
 
@@ -55,7 +56,7 @@ arrows: $(VENV)/.dev
 
 unit: $(VENV)/.dev
 	@echo "Running the tests ..."
-	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --ignore tests/clients tests
+	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --ignore tests/clients --ignore tests/kills tests
 
 test-labs: $(VENV)/.dev
 	@echo "Proving every lab: starter, reference, wrong works ..."
@@ -78,6 +79,10 @@ $(CLIENTS)/.ready: $(BIN)/python pyproject.toml constraints/clients.txt
 	@$(CLIENTS)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints/clients.txt \
 	  --editable '.[labs,sdk]'
 	@touch $@
+
+test-kills: $(VENV)/.dev
+	@echo "Killing a stage at 50 random moments ..."
+	@$(BIN)/pytest -q -s tests/kills
 
 test-clients: $(VENV)/.dev $(CLIENTS)/.ready
 	@echo "Testing the SageMaker SDK and the client's own installation ..."

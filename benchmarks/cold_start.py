@@ -20,10 +20,16 @@ PYTHON = sys.executable
 
 
 def free_port() -> int:
-    """A port that nobody has at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that is free at this moment, as is the one above it, where the stage's proxy listens."""
+    while True:
+        with socket.socket() as low, socket.socket() as high:
+            low.bind(("127.0.0.1", 0))
+            port = int(low.getsockname()[1])
+            try:
+                high.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return port
 
 
 def cold_start(command: Callable[[int], Sequence[str]]) -> float:

@@ -62,7 +62,7 @@ class Account:
     """The account that is judged, as the learner sees it.
 
     Facts: `account_id`, `region`, `role_arn` (the execution role), `prefix` and `bucket` (LAB_PREFIX, LAB_BUCKET),
-    `target`, `data_folder` (LAB_DATA), `lab`.
+    `target`, `data_folder` (LAB_DATA), `lab`, `proxy` (by which AWS's own hosts are reached; empty on AWS).
     """
 
     def __init__(
@@ -80,6 +80,7 @@ class Account:
         self.bucket = lab_variables["LAB_BUCKET"]
         self.target = lab_variables["LAB_TARGET"]
         self.data_folder = Path(lab_variables["LAB_DATA"])
+        self.proxy = environment.variables.get("HTTP_PROXY", "")
         self._workspace = workspace
         self._environment = environment
         self._ask_admin = admin

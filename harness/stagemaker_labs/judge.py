@@ -50,7 +50,7 @@ def enter(parser: pytest.Parser, manager: pytest.PytestPluginManager, config: py
 
 
 OPTIONS: Mapping[str, Mapping[str, Any]] = {
-    "--target": {"default": "local", "metavar": "TARGET", "help": "where the account is: local (default)"},
+    "--target": {"default": "local", "metavar": "TARGET", "help": "where the account is: local (default), localstack"},
     "--rerun": {"action": "store_true", "help": "run work/lab.py even if nothing has changed"},
     "--no-run": {"action": "store_true", "help": "check the account without running work/lab.py"},
     "--verdict-json": {"type": Path, "metavar": "FILE", "help": "write the verdict there as JSON"},

@@ -102,15 +102,19 @@ def run(
     """
     begun = time.monotonic()
     kept = Output(output)
-    leader = subprocess.Popen(
-        command,
-        cwd=folder,
-        env=dict(variables),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    try:
+        leader = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=dict(variables),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError:
+        kept.close()
+        raise
     stop = threading.Event()
     reader = threading.Thread(target=_read, args=(leader, kept, stop, echo), daemon=True)
     reader.start()

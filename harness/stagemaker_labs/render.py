@@ -100,8 +100,11 @@ def _cards_shown(verdict: Verdict) -> int:
 
     A waiter then raises because a job failed, and why it failed is what the first failed check can tell.
     """
-    stopped = verdict.run.outcome is Outcome.FAILED
-    return 2 if stopped and any(check.outcome is Outcome.PASSED for check in verdict.checks) else 1
+    card = verdict.run.card
+    if verdict.run.outcome is not Outcome.FAILED or card is None:
+        return 1
+    waited = card.found.startswith("WaiterError")
+    return 2 if waited or any(check.outcome is Outcome.PASSED for check in verdict.checks) else 1
 
 
 def card_title(entry: CheckResult) -> str:
@@ -174,7 +177,7 @@ def to_svg(verdict: Verdict) -> str:
     )
     for line in verdict_lines(verdict, Page()):
         console.print(line, soft_wrap=True)
-    command = f"pytest labs/{verdict.number}"
+    command = verdict.command
     return FONT_FACE.sub("", console.export_svg(title=command, unique_id="verdict"))
 
 
@@ -224,9 +227,9 @@ def _foot(verdict: Verdict, page: Page) -> list[Text]:
     if verdict.unasked:
         counts.append(f"{verdict.unasked} not asked")
     command = {
-        Outcome.PASSED: "stagemaker map" if verdict.complete else f"pytest labs/{verdict.number}",
+        Outcome.PASSED: "stagemaker map" if verdict.complete else verdict.command,
         Outcome.FAILED: f"stagemaker hint {verdict.number}",
-        Outcome.SKIPPED: f"pytest labs/{verdict.number}",
+        Outcome.SKIPPED: verdict.command,
         Outcome.ERROR: "stagemaker status",
     }[verdict.outcome]
     lines = page.wrap(", ".join(counts) or "nothing checked", Text(""), "bold " + STYLES[verdict.outcome])
@@ -240,7 +243,7 @@ def _foot(verdict: Verdict, page: Page) -> list[Text]:
 
 def _with_next(card: Card, outcome: Outcome, verdict: Verdict) -> Card:
     """The card with a next step: the lab's usual one where it names none of its own."""
-    again = f"pytest labs/{verdict.number}"
+    again = verdict.command
     usual = f"{again} once more" if outcome is Outcome.ERROR else f"edit work/lab.py, then: {again}"
     return dataclasses.replace(card, next=card.next or usual)
 

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from stagemaker_labs import course, render, stage, targets, workspace
+from stagemaker_labs import course, render, targets, workspace
 from stagemaker_labs.checking import Account
 from stagemaker_labs.lab import Lab
 from stagemaker_labs.problem import Card, Problem
@@ -25,11 +25,12 @@ SET, STRIKE = "set", "strike"
 TRACE_FILE = "scene-traceback.txt"
 
 
-def administrator() -> Environment:
+def administrator(target: Target) -> Environment:
     """The administrator's environment of the running stage. Raises Problem when it cannot be had."""
-    found = stage.environment(admin=True)
+    found = targets.environment(target, admin=True)
     if found is None:
-        raise Problem("the stage does not answer", Card("stagemaker env --admin", "no stage", next="stagemaker up"))
+        card = Card(target.said("stagemaker env --admin"), "no stage", next=target.said("stagemaker up"))
+        raise Problem("the stage does not answer", card)
     return found
 
 
@@ -41,7 +42,7 @@ def play(work: Workspace, opened: Opened, part: str) -> bool:
     if not work.lab.scene.is_file():
         return False
     function = _load(work.lab, part)
-    administers = administrator()
+    administers = administrator(opened.target)
     account = Account(work, administers, work.lab_variables(opened), lambda: administers)
     try:
         with targets.variables_of(administers):

@@ -31,12 +31,16 @@ START_LIMIT = 90.0
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What a running stage gives a client. `variables` holds all but the STAGEMAKER_ ones, as a process wants them."""
+    """What a running stage gives a client. `variables` holds all but the STAGEMAKER_ ones, as a process wants them.
+
+    `backing` says where the account's S3, IAM and the like are: `embedded` in the stage, or `localstack`.
+    """
 
     variables: Mapping[str, str]
     account_id: str
     role_arn: str
     stage_id: str
+    backing: str = "embedded"
 
     @property
     def region(self) -> str:
@@ -80,14 +84,15 @@ def require() -> None:
         )
 
 
-def environment(*, admin: bool = False) -> Environment | None:
+def environment(*, admin: bool = False, words: Sequence[str] = ()) -> Environment | None:
     """What the running stage gives the learner (or the administrator); None when none runs.
 
-    Raises Problem when the command fails in another way or says something that cannot be used.
+    `words` choose the stage where there may be several. Raises Problem when the command fails in another way or
+    says something that cannot be used.
     """
     require()
     # With the proxy: clients with hard-wired AWS hosts must not leave the machine either.
-    arguments = ["env", "--json", "--proxy", *(["--admin"] if admin else [])]
+    arguments = ["env", *words, "--json", "--proxy", *(["--admin"] if admin else [])]
     done = _call(arguments, ANSWER_LIMIT)
     if done.returncode == NO_STAGE:
         return None
@@ -100,6 +105,7 @@ def environment(*, admin: bool = False) -> Environment | None:
             account_id=told["STAGEMAKER_ACCOUNT"],
             role_arn=told["STAGEMAKER_ROLE_ARN"],
             stage_id=told["STAGEMAKER_ID"],
+            backing=told.get("STAGEMAKER_BACKING", "embedded"),
         )
         answering = is_answering(found)
     except (ValueError, AttributeError, KeyError) as error:
@@ -117,18 +123,19 @@ def is_answering(found: Environment) -> bool:
         return False
 
 
-def start() -> None:
+def start(words: Sequence[str] = (), *, limit: float = START_LIMIT) -> None:
     """Start a stage in the background and wait until it answers. Raises Problem with the command's own words."""
     require()
-    done = _call(["up"], START_LIMIT)
+    command_line = " ".join(("stagemaker up", *words))
+    done = _call(["up", *words], limit)
     if done.returncode != 0:
         raise Problem(
             "the stage could not be started",
             Card(
-                looked_at="stagemaker up",
+                looked_at=command_line,
                 found=_last_lines(done.stderr) or _last_lines(done.stdout) or f"exit code {done.returncode}",
                 expected="a stage that answers",
-                next="stagemaker up --port PORT takes another port; then the same command again",
+                next=f"{command_line} --port PORT takes another port; then the same command again",
             ),
         )
 

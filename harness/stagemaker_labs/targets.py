@@ -14,11 +14,27 @@ from stagemaker_labs.stage import Environment
 
 
 class Target(StrEnum):
-    """The targets of the design. Only LOCAL is served by this version."""
+    """The targets of the design. This version serves LOCAL and LOCALSTACK."""
 
     LOCAL = "local"
     LOCALSTACK = "localstack"
     AWS = "aws"
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What chooses this target in a command; the default one needs nothing."""
+        return () if self is Target.LOCAL else ("--target", self.value)
+
+    def said(self, command: str) -> str:
+        """`command` for this target, as a person would type it."""
+        return " ".join((command, *self.words))
+
+
+BACKINGS = {Target.LOCAL: "embedded", Target.LOCALSTACK: "localstack"}
+"""Where a stage has the account's S3, IAM and the like. A target that is not here is not served."""
+
+START_LIMITS = {Target.LOCAL: stage.START_LIMIT, Target.LOCALSTACK: 900.0}
+"""Seconds that starting the target may take: the first time Compose pulls an image of a gigabyte."""
 
 
 @contextlib.contextmanager
@@ -51,13 +67,13 @@ def resolve(name: str) -> Target:
     except ValueError:
         known = ", ".join(Target)
         raise Problem("no such target", Card("--target", name, f"one of {known}")) from None
-    if target is not Target.LOCAL:
+    if target not in BACKINGS:
         raise Problem(
             f"target {target} is not served yet",
             Card(
                 looked_at=f"--target {target}",
-                found="this version judges on the local stage only",
-                expected="--target local",
+                found=f"this version judges on {' and '.join(BACKINGS)}",
+                expected=f"--target {' or '.join(BACKINGS)}",
                 next="leave out --target",
             ),
         )
@@ -69,12 +85,12 @@ def open_target(target: Target, *, starting: Callable[[], None]) -> Opened:
 
     Raises Problem when it cannot be had.
     """
-    found = stage.environment()
+    found = environment(target)
     if found is not None:
         return Opened(target, found, started=False)
     starting()
-    stage.start()
-    found = stage.environment()
+    stage.start(target.words, limit=START_LIMITS[target])
+    found = environment(target)
     if found is None:
         raise Problem(
             "the stage does not answer",
@@ -86,6 +102,26 @@ def open_target(target: Target, *, starting: Callable[[], None]) -> Opened:
             ),
         )
     return Opened(target, found, started=True)
+
+
+def environment(target: Target, *, admin: bool = False) -> Environment | None:
+    """What the running stage of `target` gives the learner (or the administrator); None when none runs.
+
+    Raises Problem when the stage that runs is another target's: what it shows would be called by the wrong name.
+    """
+    found = stage.environment(admin=admin, words=target.words)
+    if found is not None and found.backing != BACKINGS[target]:
+        raise Problem(
+            "the stage that runs is another target's",
+            Card(
+                looked_at=target.said("stagemaker env"),
+                found=f"a stage whose backing is {found.backing}",
+                expected=f"{BACKINGS[target]}, for target {target}",
+                likely="STAGEMAKER_STATE names the folder of that stage",
+                next="unset STAGEMAKER_STATE: each target has a folder of its own",
+            ),
+        )
+    return found
 
 
 def _replace_aws_variables(variables: Mapping[str, str]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 import time
 import traceback
@@ -120,6 +121,7 @@ class Trial:
         """The problem to give to all further checks when the target does not answer any more."""
         if self._opened is None or stage.is_answering(self._opened.environment):
             return None
+        target = self.wishes.target
         self.problem = Problem(
             "the stage stopped answering",
             Card(
@@ -127,7 +129,7 @@ class Trial:
                 found="it answered when this run began, and does no longer",
                 expected="a stage that answers until the last check",
                 likely="it was stopped or was killed",
-                next=f"stagemaker up, then: pytest labs/{self.lab.number}",
+                next=f"{target.said('stagemaker up')}, then: {target.said(f'pytest labs/{self.lab.number}')}",
             ),
         )
         return self.problem
@@ -271,7 +273,8 @@ class Trial:
         """Make the account, with the target's AWS variables in this process too: none of the shell's may be used."""
         environment = opened.environment
         self._cleanup.enter_context(targets.variables_of(environment))
-        self.account = Account(self.workspace, environment, self.workspace.lab_variables(opened), scene.administrator)
+        administrator = functools.partial(scene.administrator, opened.target)
+        self.account = Account(self.workspace, environment, self.workspace.lab_variables(opened), administrator)
         self._cleanup.callback(self.account.close)
 
     def _save(self, new: Progress) -> None:
@@ -280,7 +283,8 @@ class Trial:
 
     def _notes(self) -> tuple[str, ...]:
         if self._opened and self._opened.started:
-            return ("the stage was started for this and stays up; stagemaker down stops it",)
+            down = self.wishes.target.said("stagemaker down")
+            return (f"the stage was started for this and stays up; {down} stops it",)
         return ()
 
 

@@ -92,6 +92,11 @@ class Verdict:
     unasked: int = 0
     notes: tuple[str, ...] = ()
 
+    @property
+    def command(self) -> str:
+        """What asks the checks again, on this target."""
+        return f"pytest labs/{self.number}" + ("" if self.target == "local" else f" --target {self.target}")
+
     def count(self, outcome: Outcome) -> int:
         """How many checks came out so; a run of `work/lab.py` that went wrong counts like a check."""
         checks = sum(check.outcome is outcome for check in self.checks)

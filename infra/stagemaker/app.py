@@ -6,7 +6,9 @@ import logging
 import os
 
 from stagemaker.algorithms.xgboost import definition as xgboost
+from stagemaker.backing import Backing, BackingError
 from stagemaker.backing.embedded import EmbeddedBacking
+from stagemaker.backing.localstack import LocalStackBacking
 from stagemaker.cloudwatch.service import CloudWatchService
 from stagemaker.gateway.asgi import Receive, Scope, Send
 from stagemaker.gateway.control import Control
@@ -14,6 +16,7 @@ from stagemaker.gateway.gateway import Gateway
 from stagemaker.gateway.inside import GatewayObjects
 from stagemaker.identity.keys import KeyFile
 from stagemaker.identity.room import Identity
+from stagemaker.identity.seed import RegisterAccessKey
 from stagemaker.jobs.images import Algorithm, ProcessImages
 from stagemaker.jobs.spec import MetricDefinition
 from stagemaker.logs.service import LogsService
@@ -40,22 +43,22 @@ class Stage:
     def __init__(self, settings: Settings, folder: StateFolder, endpoint: str) -> None:
         account, region = settings.account, settings.region
         self._store = Store(folder.database)
-        self._backing = EmbeddedBacking(folder.backing, account, region, int(endpoint.rpartition(":")[2]))
+        self.backing, register = _backing(settings, folder, endpoint)
         self._identity = Identity(
             account=account,
             region=region,
             keys=KeyFile(folder.keys).read_or_create(account),
             store=self._store,
-            send=self._backing.send,
+            send=self.backing.send,
             enforce=settings.auth is AuthMode.ENFORCE,
-            register=self._backing.register_access_key,
+            register=register,
         )
         self._logs = LogsService(self._store, account)
         self._cloudwatch = CloudWatchService(self._store, account)
         self._folder = folder
         control = Control(self._reset, allow_reset=settings.allow_reset)
         apis = {"sts": self._identity.sts, "logs": self._logs.api(), "monitoring": self._cloudwatch.api()}
-        self._gateway = Gateway(self._identity, self._backing, apis, control, region=region)
+        self._gateway = Gateway(self._identity, self.backing, apis, control, region=region)
         # One thread a job, as many jobs as cores: jobs that overlap on a core train several times slower.
         self._sagemaker = SageMakerService(
             self._store,
@@ -65,7 +68,7 @@ class Stage:
                 objects=GatewayObjects(self._gateway),
                 metrics=self._cloudwatch,
                 logs=self._logs,
-                events=self._backing,
+                events=self.backing,
                 images=ProcessImages(ALGORITHMS, settings.images),
             ),
             folder.jobs,
@@ -89,6 +92,10 @@ class Stage:
         await receive()
         try:
             await self._start()
+        except BackingError as error:
+            _LOG.error("the stage cannot start: %s", error)
+            await send({"type": "lifespan.startup.failed", "message": ""})
+            return
         except Exception as error:  # noqa: BLE001 - whatever it is, uvicorn must hear of it
             _LOG.exception("the stage cannot start")
             await send({"type": "lifespan.startup.failed", "message": str(error)})
@@ -99,21 +106,43 @@ class Stage:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _start(self) -> None:
-        await self._backing.start()
+        await self.backing.start()
         await self._identity.start()
         await self._sagemaker.start()
+        if isinstance(self.backing, LocalStackBacking):
+            await self.backing.watch(self._begin_anew)
 
     async def _stop(self) -> None:
         await self._sagemaker.stop()
-        await self._backing.stop()
+        await self.backing.stop()
         self._store.close()
 
     async def _reset(self) -> None:
         """Empty the account: nothing of it is left but its keys."""
+        self._empty_own_services()
+        await self.backing.reset()
+        await self._seed_anew()
+
+    async def _begin_anew(self) -> None:
+        """The backing has lost the account: what describes it goes too, and the folder holds another account."""
+        self._empty_own_services()
+        await self._seed_anew()
+
+    def _empty_own_services(self) -> None:
         self._sagemaker.reset()
         self._logs.reset()
         self._cloudwatch.reset()
-        await self._backing.reset()
+
+    async def _seed_anew(self) -> None:
         self._identity.reset()
         await self._identity.seed()
         self._folder.renew_id()
+
+
+def _backing(settings: Settings, folder: StateFolder, endpoint: str) -> tuple[Backing, RegisterAccessKey | None]:
+    """The backing that was asked for, and its way to list keys that its IAM did not make."""
+    if settings.backing_url:
+        account, region = settings.account, settings.region
+        return LocalStackBacking(settings.backing_url, account, region, folder.backing, endpoint), None
+    embedded = EmbeddedBacking(folder.backing, settings.account, settings.region, int(endpoint.rpartition(":")[2]))
+    return embedded, embedded.register_access_key

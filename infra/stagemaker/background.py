@@ -85,6 +85,8 @@ def _arguments(settings: Settings) -> list[str]:
         arguments.append("--allow-reset")
     if settings.images:
         arguments += ["--images", str(settings.images)]
+    if settings.backing_url:
+        arguments += ["--backing-url", settings.backing_url]
     return arguments
 
 

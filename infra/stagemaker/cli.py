@@ -5,19 +5,34 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from stagemaker.background import BackgroundError, down, up
-from stagemaker.environment import inside_environment, proxy_environment, stage_environment
-from stagemaker.settings import DEFAULT_ACCOUNT, DEFAULT_PORT, DEFAULT_REGION, DEFAULT_STOP_GRACE, AuthMode, Settings
+from stagemaker.compose import ComposeError, start_localstack
+from stagemaker.environment import Who, inside_environment, proxy_environment, stage_environment
+from stagemaker.settings import (
+    DEFAULT_ACCOUNT,
+    DEFAULT_PORT,
+    DEFAULT_REGION,
+    DEFAULT_STOP_GRACE,
+    LOOPBACK,
+    AuthMode,
+    BackingKind,
+    Settings,
+)
 from stagemaker.state import StateError, StateFolder, default_state
 
 EXIT_FAILED = 1
 EXIT_NO_STAGE = 3
 EXIT_CANNOT_RUN = 127
+
+
+_TARGETS = {"local": BackingKind.EMBEDDED.value, "localstack": BackingKind.LOCALSTACK.value}
+"""What each target's account is on."""
 
 
 class NoStageError(Exception):
@@ -27,13 +42,15 @@ class NoStageError(Exception):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
     options = _parser().parse_args(arguments)
+    options.target = options.target or ("localstack" if getattr(options, "backing_url", None) else "local")
+    options.state = (options.state or default_state(_TARGETS[options.target])).absolute()
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)
     except NoStageError as error:
         print(f"stagemaker: {error}", file=sys.stderr)
         return EXIT_NO_STAGE
-    except (StateError, BackgroundError) as error:
+    except (StateError, BackgroundError, ComposeError) as error:
         print(f"stagemaker: {error}", file=sys.stderr)
         return EXIT_FAILED
 
@@ -61,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
 
     env = commands.add_parser("env", help="print the variables that lead AWS clients to the stage")
     _add_state(env)
-    env.add_argument("--admin", action="store_true", help="the administrator's key instead of the learner's")
+    _add_who(env)
     env.add_argument("--proxy", action="store_true", help="also what leads clients with hard-wired hosts to the stage")
     env.add_argument("--json", action="store_true", help="as JSON")
     env.set_defaults(command=_env)
@@ -79,13 +96,13 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="run a command that sees the stage and nothing else of AWS: run -- CMD")
     _add_state(run)
-    run.add_argument("--admin", action="store_true", help="with the administrator's key")
+    _add_who(run)
     run.add_argument("words", nargs="+", metavar="CMD", help="the command and its arguments, after --")
     run.set_defaults(command=_run)
 
     shell = commands.add_parser("shell", help="open a shell that sees the stage and nothing else of AWS")
     _add_state(shell)
-    shell.add_argument("--admin", action="store_true", help="with the administrator's key")
+    _add_who(shell)
     shell.set_defaults(command=_shell)
     return parser
 
@@ -94,10 +111,23 @@ def _add_state(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--state",
         type=Path,
-        default=default_state(),
         metavar="DIR",
-        help="the folder that holds the account (default: %(default)s)",
+        help=f"the folder that holds the account (default: {default_state()}; each target has its own)",
     )
+    parser.add_argument(
+        "--target",
+        choices=_TARGETS,
+        help="local: all in the stage's own process; localstack: S3, IAM and the like from LocalStack (default: local)",
+    )
+
+
+def _add_who(parser: argparse.ArgumentParser) -> None:
+    who = parser.add_mutually_exclusive_group()
+    who.add_argument("--admin", dest="who", action="store_const", const=Who.ADMIN, help="with the administrator's key")
+    who.add_argument(
+        "--root", dest="who", action="store_const", const=Who.ROOT, help="with the root's key, whom no policy locks out"
+    )
+    parser.set_defaults(who=Who.LEARNER)
 
 
 def _add_serving_options(parser: argparse.ArgumentParser) -> None:
@@ -111,7 +141,19 @@ def _add_serving_options(parser: argparse.ArgumentParser) -> None:
         default=AuthMode.ENFORCE,
         help="enforce: keys and policies count; open: any key is root (default: %(default)s)",
     )
+    parser.add_argument(
+        "--backing-url",
+        type=_backing_url,
+        metavar="URL",
+        help="the LocalStack of --target localstack, at http://HOST:PORT (default: one is started by docker compose)",
+    )
     parser.add_argument("--allow-reset", action="store_true", help="let POST /_stagemaker/reset empty the account")
+    parser.add_argument(
+        "--listen",
+        default=LOOPBACK,
+        metavar="ADDRESS",
+        help="another address only inside a container whose ports are published on loopback (default: %(default)s)",
+    )
     parser.add_argument(
         "--stop-grace",
         type=float,
@@ -134,16 +176,34 @@ def _account(text: str) -> str:
     return text
 
 
+def _backing_url(text: str) -> str:
+    if not re.fullmatch(r"http://[A-Za-z0-9._-]+:[0-9]{1,5}/?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not an address of the form http://HOST:PORT")
+    return text.rstrip("/")
+
+
 def _settings(options: argparse.Namespace) -> Settings:
+    if options.backing_url and options.target != "localstack":
+        raise StateError("--backing-url is for --target localstack")
     return Settings(
-        state=options.state.absolute(),
+        state=options.state,
         port=options.port,
         account=options.account,
         auth=options.auth,
         allow_reset=options.allow_reset,
         images=options.images.absolute() if options.images else None,
+        listen=options.listen,
+        backing_url=options.backing_url or _localstack(options),
         stop_grace=options.stop_grace,
     )
+
+
+def _localstack(options: argparse.Namespace) -> str | None:
+    """The LocalStack to use where none was named: that of the stage that runs already, else one from Compose."""
+    if options.target != "localstack":
+        return None
+    running = StateFolder(options.state).running()
+    return (running or {}).get("backing_url") or start_localstack()
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -158,26 +218,28 @@ def _up(options: argparse.Namespace) -> int:
 
 
 def _down(options: argparse.Namespace) -> int:
-    print(down(StateFolder(options.state.absolute())))
+    print(down(StateFolder(options.state)))
     return 0
 
 
 def _status(options: argparse.Namespace) -> int:
-    folder = StateFolder(options.state.absolute())
+    folder = StateFolder(options.state)
     running = folder.running()
     if options.json:
         print(json.dumps({"running": running is not None, "state": str(folder.root), **(running or {})}))
     elif running:
+        backing = f"LocalStack at {running['backing_url']}" if "backing_url" in running else "embedded"
         print(f"A stage runs at {running['endpoint']} (process {running['pid']}), state in {folder.root}")
+        print(f"Backing: {backing}")
     else:
         print(f"No stage runs on {folder.root}. Start one with: stagemaker up")
     return 0 if running else EXIT_NO_STAGE
 
 
 def _env(options: argparse.Namespace) -> int:
-    folder = StateFolder(options.state.absolute())
+    folder = StateFolder(options.state)
     running = _running(folder)
-    variables = stage_environment(folder, running["endpoint"], admin=options.admin)
+    variables = stage_environment(folder, running["endpoint"], options.who)
     if options.proxy:
         variables |= proxy_environment(folder, running["proxy"])
     if options.json:
@@ -214,8 +276,8 @@ def _interrupt(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     """Replace this process by the command."""
-    folder = StateFolder(options.state.absolute())
-    environment = inside_environment(folder, _running(folder), os.environ, admin=options.admin)
+    folder = StateFolder(options.state)
+    environment = inside_environment(folder, _running(folder), os.environ, options.who)
     try:
         os.execvpe(options.words[0], options.words, environment)  # noqa: S606 - that is what it is for
     except OSError as error:

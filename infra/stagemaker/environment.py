@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from enum import StrEnum
 
 from stagemaker.gateway.authority import Authority
 from stagemaker.identity.keys import KeyFile
@@ -15,10 +16,18 @@ _PERSONAL = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSIO
 _NO_PROXY = "127.0.0.1,localhost,::1"
 
 
-def stage_environment(folder: StateFolder, endpoint: str, *, admin: bool) -> dict[str, str]:
-    """What a client needs to reach the stage by its endpoint, with the learner's or the administrator's key."""
+class Who(StrEnum):
+    """Whose key a client is given."""
+
+    LEARNER = "learner"
+    ADMIN = "admin"
+    ROOT = "root"
+
+
+def stage_environment(folder: StateFolder, endpoint: str, who: Who) -> dict[str, str]:
+    """What a client needs to reach the stage by its endpoint, with one of the account's keys."""
     keys = KeyFile(folder.keys).read()
-    pair = keys.admin if admin else keys.learner
+    pair = {Who.LEARNER: keys.learner, Who.ADMIN: keys.admin, Who.ROOT: keys.root}[who]
     config, credentials = folder.client / "config", folder.client / "credentials"
     folder.client.mkdir(exist_ok=True)
     config.touch()
@@ -36,6 +45,7 @@ def stage_environment(folder: StateFolder, endpoint: str, *, admin: bool) -> dic
         "STAGEMAKER_ROLE_ARN": keys.role_arn,
         "STAGEMAKER_STATE": str(folder.root),
         "STAGEMAKER_ID": folder.id,
+        "STAGEMAKER_BACKING": folder.backing_kind,
     }
 
 
@@ -52,7 +62,7 @@ def proxy_environment(folder: StateFolder, proxy: str) -> dict[str, str]:
 
 
 def inside_environment(
-    folder: StateFolder, running: Mapping[str, str], outer: Mapping[str, str], *, admin: bool
+    folder: StateFolder, running: Mapping[str, str], outer: Mapping[str, str], who: Who
 ) -> dict[str, str]:
     """The whole environment of a program that is to see the stage and nothing else of AWS's.
 
@@ -64,6 +74,6 @@ def inside_environment(
     kept = {name: value for name, value in outer.items() if name not in hidden}
     return {
         **kept,
-        **stage_environment(folder, running["endpoint"], admin=admin),
+        **stage_environment(folder, running["endpoint"], who),
         **proxy_environment(folder, running["proxy"]),
     }

@@ -7,16 +7,14 @@ import logging
 import socket
 import sys
 
-import psutil
 import uvicorn
 
 from stagemaker.app import Stage
 from stagemaker.gateway.authority import Authority
 from stagemaker.gateway.proxy import Proxy
-from stagemaker.settings import Settings
+from stagemaker.settings import LOOPBACK, Settings
 from stagemaker.state import StateError, StateFolder
 
-HOST = "127.0.0.1"
 EXIT_FAILED = 1
 _BACKLOG = 512
 
@@ -24,10 +22,12 @@ _BACKLOG = 512
 def serve(settings: Settings) -> int:
     """Run a stage until SIGINT or SIGTERM. Raises StateError for a folder or a port that is taken."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("stagemaker.gateway.proxy").setLevel(logging.INFO)  # where hard-wired calls went
     folder = StateFolder(settings.state)
     folder.prepare()
     folder.take()
-    api, proxy = _listen_twice(settings.port)
+    folder.bind(settings.backing.value)
+    api, proxy = _listen_twice(settings.listen, settings.port)
     endpoint = _address(api)
     stage = Stage(settings, folder, endpoint)
     config = uvicorn.Config(
@@ -41,7 +41,7 @@ def serve(settings: Settings) -> int:
         # Waiters hold their connections for as long as a job runs; a stop does not wait for them.
         timeout_graceful_shutdown=2,
     )
-    server = _Server(config, folder, stage, api, proxy)
+    server = _Server(config, folder, stage, api, proxy, settings.backing_url)
     asyncio.run(server.serve(sockets=[api]))
     folder.stage_file.unlink(missing_ok=True)
     return 0 if server.started else EXIT_FAILED
@@ -51,13 +51,20 @@ class _Server(uvicorn.Server):
     """Serves the API and the proxy, and says where as soon as it accepts calls."""
 
     def __init__(
-        self, config: uvicorn.Config, folder: StateFolder, stage: Stage, api: socket.socket, proxy: socket.socket
+        self,
+        config: uvicorn.Config,
+        folder: StateFolder,
+        stage: Stage,
+        api: socket.socket,
+        proxy: socket.socket,
+        backing_url: str | None,
     ) -> None:
         super().__init__(config)
         self._folder = folder
         self._stage = stage
         self._api = api
         self._proxy = proxy
+        self._backing_url = backing_url
         self._authority = Authority(folder.client)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -68,31 +75,31 @@ class _Server(uvicorn.Server):
         # Among uvicorn's own servers, so that it is closed with them.
         self.servers.append(await asyncio.get_running_loop().create_server(proxy.connection, sock=self._proxy))
         endpoint = _address(self._api)
-        self._folder.announce(endpoint, proxy=_address(self._proxy))
+        self._folder.announce(endpoint, proxy=_address(self._proxy), backing_url=self._backing_url)
         print(f"Stage ready at {endpoint}, state in {self._folder.root}", flush=True)  # noqa: T201
 
 
 def _address(listener: socket.socket) -> str:
-    return f"http://{HOST}:{listener.getsockname()[1]}"
+    return f"http://{LOOPBACK}:{listener.getsockname()[1]}"
 
 
-def _listen_twice(port: int) -> tuple[socket.socket, socket.socket]:
+def _listen_twice(address: str, port: int) -> tuple[socket.socket, socket.socket]:
     """The API's listener and the proxy's on the port above it; with port 0 both are free ones."""
-    return _listen(port), _listen(port + 1 if port else 0)
+    return _listen(address, port), _listen(address, port + 1 if port else 0)
 
 
-def _listen(port: int) -> socket.socket:
-    """A listening socket on loopback. Raises StateError that names whoever has the port."""
+def _listen(address: str, port: int) -> socket.socket:
+    """A listening socket. Raises StateError that names whoever has the port."""
     # asyncio sets TCP_NODELAY only where the protocol is named; without it each GET of an object takes 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((HOST, port))
+        listener.bind((address, port))
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         raise StateError(
-            f"cannot listen on {HOST}:{port}: {error.strerror}{_owner(port)}.\n"
+            f"cannot listen on {address}:{port}: {error.strerror}{_owner(port)}.\n"
             f"End that program, or choose another port, for the API and one above it for the proxy: --port {port + 10}"
         ) from error
     return listener
@@ -100,6 +107,8 @@ def _listen(port: int) -> socket.socket:
 
 def _owner(port: int) -> str:
     """Who listens on `port`, as far as the system tells this user."""
+    import psutil  # 10 ms, for a message that is rarely needed
+
     try:
         connections = psutil.net_connections(kind="tcp")
     except (psutil.AccessDenied, OSError):

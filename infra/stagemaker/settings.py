@@ -9,8 +9,16 @@ from pathlib import Path
 DEFAULT_ACCOUNT = "123456789012"
 DEFAULT_REGION = "us-east-1"
 DEFAULT_PORT = 4566
+LOOPBACK = "127.0.0.1"
 DEFAULT_STOP_GRACE = 120.0
 """Seconds between SIGTERM and SIGKILL for a container that is stopped, as on AWS."""
+
+
+class BackingKind(StrEnum):
+    """`embedded`: S3, IAM ... in the stage's process. `localstack`: in a LocalStack at an address."""
+
+    EMBEDDED = "embedded"
+    LOCALSTACK = "localstack"
 
 
 class AuthMode(StrEnum):
@@ -32,3 +40,12 @@ class Settings:
     allow_reset: bool = False
     images: Path | None = None
     stop_grace: float = DEFAULT_STOP_GRACE
+    backing_url: str | None = None
+    """Of a LocalStack (http://HOST:PORT); None for the embedded backing."""
+    listen: str = LOOPBACK
+    """The address to listen on. Another than loopback only inside a container whose ports are published on loopback."""
+
+    @property
+    def backing(self) -> BackingKind:
+        """Where S3, IAM and the like are."""
+        return BackingKind.LOCALSTACK if self.backing_url else BackingKind.EMBEDDED

@@ -13,15 +13,18 @@ from typing import Any
 
 STATE_VERSION = 1
 STATE_VARIABLE = "STAGEMAKER_STATE"
+EMBEDDED = "embedded"
+"""The backing of a folder that does not say which."""
 
 
 class StateError(Exception):
     """The state folder cannot be used. The message is for the person at the terminal."""
 
 
-def default_state() -> Path:
-    """`STAGEMAKER_STATE`, or `.stagemaker` in the home folder."""
-    return Path(os.environ.get(STATE_VARIABLE) or Path.home() / ".stagemaker").absolute()
+def default_state(backing: str = EMBEDDED) -> Path:
+    """`STAGEMAKER_STATE`, or `.stagemaker` in the home folder; another one there for another backing."""
+    name = ".stagemaker" if backing == EMBEDDED else f".stagemaker-{backing}"
+    return Path(os.environ.get(STATE_VARIABLE) or Path.home() / name).absolute()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,23 @@ class StateFolder:
 
     def renew_id(self) -> None:
         """After a reset it is another account to whoever remembers what it held."""
-        _write_json(self.version, {"version": STATE_VERSION, "id": _new_id()})
+        _write_json(self.version, {"version": STATE_VERSION, "id": _new_id(), "backing": self.backing_kind})
+
+    @property
+    def backing_kind(self) -> str:
+        """The backing on which the account is."""
+        return str(json.loads(self.version.read_text()).get("backing", EMBEDDED))
+
+    def bind(self, backing: str) -> None:
+        """The account is on `backing` from its first start on: half of it is there. Raises StateError for another."""
+        document = json.loads(self.version.read_text())
+        if not self.database.exists():
+            _write_json(self.version, {**document, "backing": backing})
+        elif backing != self.backing_kind:
+            raise StateError(
+                f"{self.root} holds an account on the {self.backing_kind} backing, not on {backing}. "
+                "Choose another folder with --state."
+            )
 
     def take(self) -> int:
         """Own the folder for as long as the returned descriptor is open. Raises StateError."""
@@ -120,9 +139,10 @@ class StateFolder:
             raise StateError(f"a stage already runs on {self.root}{where}. Two cannot share one folder.") from error
         return handle
 
-    def announce(self, endpoint: str, *, proxy: str) -> None:
+    def announce(self, endpoint: str, *, proxy: str, backing_url: str | None) -> None:
         """Write the running stage's addresses."""
-        _write_json(self.stage_file, {"endpoint": endpoint, "proxy": proxy, "pid": os.getpid()})
+        backing = {"backing": self.backing_kind, **({"backing_url": backing_url} if backing_url else {})}
+        _write_json(self.stage_file, {"endpoint": endpoint, "proxy": proxy, "pid": os.getpid(), **backing})
 
     def running(self) -> dict[str, Any] | None:
         """The addresses and pid of the stage that runs on the folder, or None."""

@@ -26,9 +26,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from stagemaker.background import wait_until_ready
-from stagemaker.environment import stage_environment
+from stagemaker.environment import Who, stage_environment
 from stagemaker.settings import AuthMode
 from stagemaker.state import StateFolder
+
+BACKING_VARIABLE = "STAGEMAKER_BACKING_URL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class RunningStage:
 
     def environment(self, *, admin: bool = True) -> dict[str, str]:
         """The variables that lead AWS clients here, with the administrator's or the learner's key."""
-        return stage_environment(self.folder, self.endpoint, admin=admin)
+        return stage_environment(self.folder, self.endpoint, Who.ADMIN if admin else Who.LEARNER)
 
     @property
     def role_arn(self) -> str:
@@ -82,13 +84,23 @@ class RunningStage:
 
 
 def start_stage(
-    state: Path, *, auth: AuthMode = AuthMode.ENFORCE, images: Path | None = None, options: Sequence[str] = ()
+    state: Path,
+    *,
+    auth: AuthMode = AuthMode.ENFORCE,
+    images: Path | None = None,
+    backing_url: str | None = None,
+    options: Sequence[str] = (),
 ) -> RunningStage:
-    """Start a stage on a free port, ready when this returns; `options` go to `serve`. Raises BackgroundError."""
+    """Start a stage on a free port, ready when this returns; `options` go to `serve`. Raises BackgroundError.
+
+    With `backing_url`, or the variable STAGEMAKER_BACKING_URL, it stands in front of the LocalStack there.
+    """
     folder = StateFolder(state.absolute())
     folder.prepare()
     command = [sys.executable, "-m", "stagemaker", "serve", "--state", str(folder.root), "--port", "0"]
     command += ["--auth", auth.value, "--allow-reset", *(["--images", str(images)] if images else []), *options]
+    if url := backing_url or os.environ.get(BACKING_VARIABLE):
+        command += ["--backing-url", url]
     with folder.stage_log.open("ab") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_quiet(os.environ))
     return RunningStage(folder, wait_until_ready(folder, process)["endpoint"], process)

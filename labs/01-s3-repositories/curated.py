@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-Card = dict[str, str]
+from cards import Card, card
+
 Cell = float | str
 Row = tuple[Cell, ...]
 
@@ -37,11 +38,6 @@ class Table:
 
     columns: tuple[str, ...]
     rows: frozenset[Row]
-
-
-def card(looked_at: str, found: str, expected: str, likely: str, step: str) -> Card:
-    """A card as `wrong` takes it."""
-    return {"looked_at": looked_at, "found": found, "expected": expected, "likely": likely, "next": step}
 
 
 def judge(table: Table, column: str, parts: Sequence[Part]) -> Card | None:

@@ -124,6 +124,7 @@ def test_record_is_read_from_an_offset_and_never_half(tmp_path: Path) -> None:
     file = tmp_path / "record.jsonl"
     writer = RecordWriter(file)
     writer.write(StatusEvent(1.0, "Training", "m"), MetricEvent(2.0, "x", 0.5))
+    writer.close()
     first = list(read_record(file))
     assert [entry.event for entry in first] == [StatusEvent(1.0, "Training", "m"), MetricEvent(2.0, "x", 0.5)]
     with file.open("ab") as half:

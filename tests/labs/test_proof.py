@@ -1,4 +1,4 @@
-"""The proof of every lab on the local target: starter, reference, wrong works, second attempts."""
+"""The proof of every lab on a local target: starter, reference, wrong works, second attempts."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from stagemaker.testing import RunningStage, start_stage
+from stagemaker.testing import BACKING_VARIABLE, RunningStage, start_stage
 from stagemaker_labs.proof import Proof, WrongWork, prove, wrong_works
 from stagemaker_labs.verdict import Outcome
 
 LABS = sorted(folder.parent for folder in (Path(__file__).parents[2] / "labs").glob("*/lab.toml"))
+TARGET = ["--target", "localstack"] if BACKING_VARIABLE in os.environ else []
 WRONG = [(lab, work) for lab in LABS for work in wrong_works(lab)]
 
 
@@ -35,7 +36,7 @@ class Learner:
     def runs(self, lab: Path, file: Path | None, *arguments: str) -> Proof:
         """`pytest labs/NN` with `file` as lab.py."""
         env = {"STAGEMAKER_STATE": str(self.stage.folder.root)}
-        return prove(lab, file, work=self.work, env=env, arguments=arguments)
+        return prove(lab, file, work=self.work, env=env, arguments=[*TARGET, *arguments])
 
 
 @pytest.fixture

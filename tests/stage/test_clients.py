@@ -127,6 +127,7 @@ def test_presigned_urls(account: Account, version: str) -> None:
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(spoilt)
         assert refused.value.code == 403
+        refused.value.close()
 
 
 def test_aws_cli(account: Account, tmp_path: Path) -> None:
@@ -226,3 +227,24 @@ def test_policy_simulator_says_what_would_happen(account: Account) -> None:
     assert decisions(learner, "iam:PassRole", resource=role) == ["allowed"]
     with pytest.raises(ClientError, match="cannot be found"):
         decisions("arn:aws:iam::123456789012:role/nobody", "s3:GetObject")
+
+
+def test_root_can_mend_a_policy_that_locks_everybody_out(account: Account) -> None:
+    """A deny of everything to everyone stops the administrator, too; the root's key takes the policy away."""
+    statement = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": ["arn:aws:s3:::data", "arn:aws:s3:::data/*"],
+    }
+    s3 = account.client("s3")
+    s3.put_bucket_policy(Bucket="data", Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    for call in (s3.list_objects_v2, s3.delete_bucket_policy):
+        with pytest.raises(ClientError, match="with an explicit deny in a resource-based policy"):
+            call(Bucket="data")
+    state = str(account.stage.folder.root)
+    run = [sys.executable, "-m", "stagemaker", "run", "--state", state, "--root", "--"]
+    mend = [str(Path(sys.executable).with_name("aws")), "s3api", "delete-bucket-policy", "--bucket", "data"]
+    done = subprocess.run([*run, *mend], env=os.environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert s3.list_objects_v2(Bucket="data")["KeyCount"] == 0

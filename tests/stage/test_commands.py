@@ -157,3 +157,4 @@ def test_reset_must_be_allowed(state: Path) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(urllib.request.Request(f"{endpoint}/_stagemaker/reset", method="POST"))
     assert refused.value.code == 403
+    refused.value.close()

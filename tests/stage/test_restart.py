@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from stagemaker.jobs.directory import JobDirectory
+from stagemaker.state import StateFolder
 from stagemaker.testing import RunningStage, start_stage
 
 IMAGES = Path(__file__).parent / "images"
@@ -21,6 +22,8 @@ IMAGES = Path(__file__).parent / "images"
 def state(tmp_path: Path) -> Iterator[Path]:
     """A state folder of the test's own. Whatever still runs on it is ended."""
     yield tmp_path / "state"
+    if running := StateFolder(tmp_path / "state").running():
+        os.kill(running["pid"], signal.SIGKILL)
     for lock in (tmp_path / "state" / "jobs").glob("*/*/runner.lock"):
         JobDirectory(lock.parent).kill_runner()
 

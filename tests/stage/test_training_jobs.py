@@ -89,6 +89,22 @@ def test_container_finds_its_contract(account: Account) -> None:
     assert variables["AWS_REGION"] == "us-east-1"
 
 
+def test_keys_as_odd_as_s3_allows(account: Account) -> None:
+    """Spaces, unicode and 1,024 bytes reach the container as files; two dots are refused by name."""
+    longest = "in/" + "/".join(["d" * 203] * 5) + "/"
+    longest += "x" * (1024 - len(longest))
+    keys = ["in/a b/c d.csv", "in/ä/顧客.csv", longest]
+    for key in keys:
+        account.client("s3").put_object(Bucket="data", Key=key, Body=b"1")
+    account.train("odd", {"report": "1"}, InputDataConfig=[account.channel("train", "in/")])
+    found = {name.removeprefix("input/data/train/") for name in account.report("odd")["files"]}
+    assert {key.removeprefix("in/") for key in keys} <= found
+    account.client("s3").put_object(Bucket="data", Key="in/../../../out.csv", Body=b"1")
+    out = account.fail("out", InputDataConfig=[account.channel("train", "in/")])
+    assert out["FailureReason"].startswith("ClientError: Data download failed:")
+    assert "in/../../../out.csv" in out["FailureReason"]
+
+
 def test_container_holds_the_roles_keys_and_no_others(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     """The keys in the container are the execution role's, as STS itself says."""
     import boto3

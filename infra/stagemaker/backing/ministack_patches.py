@@ -18,6 +18,7 @@ import logging
 import os
 import re
 import sys
+import types
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, wraps
@@ -43,7 +44,7 @@ TOUCHED: Mapping[str, str] = {
     "iam": f"{_STATE} _access_keys _aws_managed_policies _make_aws_managed_record _now _seed_aws_managed_policies",
     "kms": f"{_STATE} _create_alias _create_key _resolve_key",
     "s3": (
-        f"{_STATE} S3_NS _NEW_BUCKET_PUBLIC_ACCESS_BLOCK _bucket_default_sse_headers _buckets "
+        f"{_STATE} S3_NS _NEW_BUCKET_PUBLIC_ACCESS_BLOCK _bucket_default_sse_headers _bucket_versioning _buckets "
         "_check_put_preconditions _check_sse_c_part _complete_multipart_upload _completed_multipart_uploads "
         "_compute_s3_checksum _delete_persisted_object _fire_s3_event_async _maybe_replicate _multipart_uploads "
         "_new_bucket_public_access_block _object_acl _object_annotations _object_legal_hold _object_retention "
@@ -84,7 +85,7 @@ class Ministack:
             raise AttributeError(name)
         module = self.imported.get(name)
         if module is None:
-            with _undisturbed():
+            with _undisturbed(), _without_its_server():
                 module = importlib.import_module(_place(name))
             _refuse(name, [each for each in TOUCHED[name].split() if not hasattr(module, each)])
             _quieten()
@@ -120,8 +121,10 @@ def load(account: str, region: str, port: int) -> Ministack:
 
 @cache
 def _load() -> Ministack:
-    for name, names in TOUCHED.items():
-        _check(name, names.split())
+    # The table was tested against the pinned version; reading the sources of another one costs 50 ms.
+    if importlib.metadata.version("ministack") != VERSION:
+        for name, names in TOUCHED.items():
+            _check(name, names.split())
     ministack = Ministack()
     if ministack.app.AUTH:  # imported by somebody else, before us
         raise BackingError("ministack is in this process already, with AUTH=true")
@@ -154,6 +157,34 @@ def _refuse(name: str, missing: list[str]) -> None:
             f"the embedded backing is written for ministack {VERSION}, and {found} is installed: "
             f"{_place(name)} has no {', '.join(missing)}. Install ministack=={VERSION}."
         )
+
+
+_SERVER_MODULES = ("", ".config", ".protocol", ".protocol.events", ".protocol.h11", ".protocol.ws_stream")
+
+
+class _Unused(types.ModuleType):
+    """Has any class that is asked for, and none that does anything."""
+
+    def __getattr__(self, name: str) -> type:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        made = type(name, (), {})
+        setattr(self, name, made)
+        return made
+
+
+@contextmanager
+def _without_its_server() -> Iterator[None]:
+    """Import without hypercorn, ministack's own HTTP server: 45 ms for something that is never started here."""
+    placeholders = {f"hypercorn{name}": _Unused(f"hypercorn{name}") for name in _SERVER_MODULES}
+    before = {name: sys.modules.get(name) for name in placeholders}
+    sys.modules.update({name: module for name, module in placeholders.items() if before[name] is None})
+    try:
+        yield
+    finally:
+        for name, module in before.items():
+            if module is None:
+                sys.modules.pop(name, None)
 
 
 @contextmanager

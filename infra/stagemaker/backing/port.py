@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Protocol
 
 from stagemaker.wire.message import Reply, Request
@@ -47,4 +47,10 @@ class Backing(Protocol):
 
     async def reset(self) -> None:
         """Empty the account."""
+        ...
+
+    async def put_event(
+        self, source: str, detail_type: str, detail: str, *, resources: Sequence[str], region: str
+    ) -> None:
+        """The port `Events`. Raises PortError."""
         ...

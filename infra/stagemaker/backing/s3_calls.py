@@ -15,10 +15,10 @@ from urllib.parse import parse_qs, unquote
 
 from stagemaker.backing import encryption, multipart
 from stagemaker.backing.bodies import Bodies, StoredBody
-from stagemaker.backing.bucket_policy import check_bucket_policy
 from stagemaker.backing.call import Call
 from stagemaker.backing.changes import Changes
 from stagemaker.backing.checksums import ALGORITHMS
+from stagemaker.backing.configurations import checked_configuration
 from stagemaker.backing.intake import receive_s3
 from stagemaker.backing.ministack_patches import Ministack
 from stagemaker.backing.port import Receive
@@ -26,7 +26,6 @@ from stagemaker.wire.errors import AwsError
 
 _SUBRESOURCES = {"tagging", "acl", "retention", "legal-hold", "annotation", "restore", "torrent"}
 _LONGEST_KEY = 1024  # bytes in UTF-8 (S3 user guide, "Naming Amazon S3 objects")
-_MOST_TAGS = 10  # of an object (S3 user guide, "Categorizing your objects using tags")
 _CONTROL = "/v20180820/"  # S3 Control: tags of buckets by ARN, access points
 _COPY_RANGE = re.compile(r"bytes=(\d{1,15})-(\d{1,15})")
 _UPLOAD_ID = re.compile(rb"<UploadId>([^<]+)</UploadId>")
@@ -45,6 +44,7 @@ class Kind:
     creates_upload: bool
     completes: bool
     aborts: bool
+    reads_object: bool
 
     @property
     def brings_object(self) -> bool:
@@ -65,6 +65,7 @@ class Kind:
             creates_upload=post and at_key and "uploads" in query,
             completes=post and at_key and uploads,
             aborts=call.method == "DELETE" and at_key and uploads,
+            reads_object=call.method in {"GET", "HEAD"} and plain,
         )
 
 
@@ -132,10 +133,7 @@ async def carry_out(ministack: Ministack, call: Call, body: bytes) -> Answer:
         return _answer(s3.cors_preflight(call.bucket, call.key, call.headers))
     if kind.writes and len(call.key.encode()) > _LONGEST_KEY:
         raise AwsError("KeyTooLongError", "Your key is too long")
-    if len(parse_qs(call.headers.get("x-amz-tagging", ""), keep_blank_values=True)) > _MOST_TAGS:
-        raise AwsError("BadRequest", "Object tags cannot be greater than 10")  # ministack says so after storing
-    if call.method == "PUT" and not call.key and "policy" in call.query:
-        check_bucket_policy(call.bucket, body)
+    body = checked_configuration(call, body)
     if kind.writes:
         encryption.name_key(ministack, call.headers)
     wanted_type = _checksum_type(call) if kind.creates_upload else None
@@ -148,6 +146,10 @@ async def carry_out(ministack: Ministack, call: Call, body: bytes) -> Answer:
         status, headers, content = _mend_version_range(ministack, call, (status, headers, content))
     elif status == 204 and call.method == "DELETE" and not call.key and not call.query:
         _forget_uploads(ministack, call.bucket)
+    if kind.reads_object and status in {200, 206} and call.bucket in s3._bucket_versioning:
+        # What was written before versioning, or while it is suspended, is the null version. PutObject does
+        # not say so on AWS either: its answer names a version only while versioning is enabled.
+        headers.setdefault("x-amz-version-id", "null")
     headers.update(s3.cors_response_headers(call.bucket, call.method, call.headers))
     if call.method == "HEAD" and s3.is_standard_object_request("HEAD", call.path, call.headers, call.query):
         return _answer(s3.format_head_response(call.path, call.headers, (status, headers, content)))

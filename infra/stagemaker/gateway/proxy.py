@@ -112,6 +112,7 @@ class ProxyConnection(asyncio.Protocol):
     async def _open_tunnel(self, host: str) -> None:
         """End TLS here, as `host`."""
         try:
+            _LOG.info("the proxy leads a connection to %s to the stage", host)
             context = await asyncio.to_thread(self._proxy.authority.context, host)
             inside = self._proxy.protocol()
             loop = asyncio.get_running_loop()
@@ -133,6 +134,7 @@ class ProxyConnection(asyncio.Protocol):
         elif not is_aws_host(host):
             self._refuse_host(host)
         else:
+            _LOG.info("the proxy leads a plain request to %s to the stage", host)
             inside = self._proxy.protocol()
             self._transport.set_protocol(inside)
             inside.connection_made(self._transport)

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from stagemaker.identity.checks import check_scope, check_signed_headers, check_time, payload_hash, unreadable
 from stagemaker.identity.directory import Directory
-from stagemaker.identity.keyring import Keyring, Session, UserKey
+from stagemaker.identity.keyring import ROOT_USER, Keyring, Session, UserKey
 from stagemaker.identity.payload import Payload
 from stagemaker.identity.principal import Principal, PrincipalKind, anonymous, root
 from stagemaker.identity.refusals import Family, Refusal, family_of, refuse
@@ -194,6 +194,8 @@ class Authenticator:
         self, entry: UserKey | Session, signature: Signature | QuerySignature, family: Family
     ) -> Principal:
         """The user or role of the key, as IAM has it now. One made anew under an old name is another one."""
+        if isinstance(entry, UserKey) and entry.user_name == ROOT_USER:
+            return root(self._account, signature.access_key_id)
         account = await self._directory.account()
         if isinstance(entry, Session):
             entity = account.entity(entry.principal)

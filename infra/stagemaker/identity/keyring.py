@@ -24,13 +24,16 @@ CREATE TABLE IF NOT EXISTS identity_session (
     principal TEXT NOT NULL
 );
 """
+ROOT_USER = ""
+"""The user name under which the root's key is kept: no IAM user can have it."""
+
 _REMEMBERED = timedelta(days=1)
 """How long a session that is over is still known, so that its caller reads ExpiredToken."""
 
 
 @dataclass(frozen=True, slots=True)
 class UserKey:
-    """A long-lived key of an IAM user."""
+    """A long-lived key of an IAM user, or of the account's root (who has no user name)."""
 
     key: AccessKey
     user_name: str

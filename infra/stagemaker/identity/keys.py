@@ -27,11 +27,15 @@ class AccessKey:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keys of one account. They outlive restarts and resets."""
+    """The keys of one account. They outlive restarts and resets.
+
+    `root` is for what no policy may take away: mending a bucket policy that locks everybody out.
+    """
 
     account: str
     admin: AccessKey
     learner: AccessKey
+    root: AccessKey
 
     @property
     def role_arn(self) -> str:
@@ -53,7 +57,8 @@ class KeyFile:
         """
         try:
             document = json.loads(self.path.read_text("utf-8"))
-            return Keys(str(document["account"]), AccessKey(**document["admin"]), AccessKey(**document["learner"]))
+            keys = (AccessKey(**document[whose]) for whose in ("admin", "learner", "root"))
+            return Keys(str(document["account"]), *keys)
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"{self.path} does not hold the keys of a stage: move it aside to get new ones") from error
 
@@ -66,7 +71,7 @@ class KeyFile:
         try:
             keys = self.read()
         except FileNotFoundError:
-            keys = Keys(account, new_access_key(), new_access_key())
+            keys = Keys(account, new_access_key(), new_access_key(), new_access_key())
             self._write(keys)
         if keys.account != account:
             raise ValueError(f"{self.path} holds keys of account {keys.account}, not of {account}")

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from stagemaker.identity.backing import Backing, BackingError, Unavailable
-from stagemaker.identity.keyring import Keyring, UserKey
+from stagemaker.identity.keyring import ROOT_USER, Keyring, UserKey
 from stagemaker.identity.keys import EXECUTION_ROLE_NAME, EXECUTION_ROLE_PATH, Keys, execution_role_arn
 
 ADMINISTRATOR = "admin"
@@ -99,7 +99,7 @@ async def seed(
     for entry in first_keys:
         if register is not None:
             await register(entry.user_name, entry.key.access_key_id)
-    keyring.put_user_keys(*first_keys)
+    keyring.put_user_keys(*first_keys, UserKey(keys.root, ROOT_USER))
 
 
 async def _user(backing: Backing, name: str, policy_arn: str) -> None:

@@ -95,6 +95,10 @@ class RecordWriter:
             if any(event.durable for event in events):
                 os.fsync(self._file.fileno())
 
+    def close(self) -> None:
+        """Nothing more happens."""
+        self._file.close()
+
 
 def _drop_unfinished_line(file: Path) -> None:
     """A runner that was killed in the middle of a line has left it; nobody has read it."""

@@ -71,6 +71,7 @@ class TrainingRunner:
             for host in self.hosts:
                 remove_tree(self.directory.host(host.name))
         self.record.write(end)
+        self.record.close()
 
     def _attempt(self) -> EndEvent:
         """Start to end on fresh hosts. Raises Interrupted when a spot job loses them."""

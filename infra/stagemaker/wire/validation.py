@@ -12,12 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import regex
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 from stagemaker.wire.errors import ValidationError
+
+if TYPE_CHECKING:
+    import regex
 
 Rule = tuple[str, Callable[[Any], bool]]
 """What is said of a value that breaks it, and whether a value keeps it."""
@@ -126,6 +128,8 @@ def _join(path: str, name: str) -> str:
 
 @cache
 def _compiled(pattern: str) -> regex.Pattern[str]:
+    import regex  # 10 ms, when the first string is checked
+
     # The `regex` package rather than `re`: the models use Java's Unicode classes such as \p{L}.
     # Surrogate pairs, in four of SageMaker's patterns, are Java's way to write the astral planes.
     return regex.compile(pattern.replace(r"\uD800\uDC00-\uDBFF\uDFFF", r"\U00010000-\U0010FFFF"))
