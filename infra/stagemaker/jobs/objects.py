@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import shutil
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
@@ -66,14 +65,19 @@ class ObjectClient:
 
     def download(self, uri: S3Uri, file: Path) -> None:
         """Write the object to `file`, piece by piece."""
-        response = self.open(uri)
+        stream = self.open(uri)
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("wb") as target:
-            shutil.copyfileobj(response, target, _PIECE)
+            while piece := stream.read(_PIECE):
+                target.write(piece)
 
-    def open(self, uri: S3Uri) -> http.client.HTTPResponse:
+    def open(self, uri: S3Uri) -> ObjectStream:
         """The object as a stream; read it to its end before the next call."""
-        return self._call("GET", f"/{uri.bucket}/{uri.key}", {})
+        return ObjectStream(self, uri)
+
+    def get(self, uri: S3Uri, headers: Mapping[str, str]) -> http.client.HTTPResponse:
+        """GetObject with more headers; a stream of one connection, which may break off."""
+        return self._call("GET", f"/{uri.bucket}/{uri.key}", {}, headers=headers)
 
     def upload(self, file: Path, uri: S3Uri) -> None:
         """Put `file` as one object (S3 takes up to 5 GB so)."""
@@ -87,12 +91,19 @@ class ObjectClient:
             self._connection = None
 
     def _call(
-        self, method: str, path: str, query: Mapping[str, str], *, body: IO[bytes] | None = None, size: int = 0
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        *,
+        body: IO[bytes] | None = None,
+        size: int = 0,
+        headers: Mapping[str, str] | None = None,
     ) -> http.client.HTTPResponse:
         give_up, pause = time.monotonic() + PATIENCE_SECONDS, _FIRST_PAUSE
         while True:
             try:
-                response = self._try(method, path, query, body, size)
+                response = self._try(method, path, query, body, size, headers or {})
             except (OSError, http.client.HTTPException):
                 self._connection = None
                 if time.monotonic() > give_up:
@@ -109,7 +120,13 @@ class ObjectClient:
             pause = min(_LONGEST_PAUSE, pause * 2)
 
     def _try(
-        self, method: str, path: str, query: Mapping[str, str], body: IO[bytes] | None, size: int
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: IO[bytes] | None,
+        size: int,
+        more: Mapping[str, str],
     ) -> http.client.HTTPResponse:
         if self._connection is None:
             address = urlsplit(json.loads(self.stage_file.read_text())["endpoint"])
@@ -118,10 +135,50 @@ class ObjectClient:
         target, headers = sign_s3(
             method, f"{connection.host}:{connection.port}", path, query, self.credentials, self.region
         )
+        headers.update(more)
         if body is not None:
             headers["content-length"] = str(size)
         connection.request(method, target, body=body, headers=headers)
         return connection.getresponse()
+
+
+class ObjectStream:
+    """An object from its beginning to its end, whole even when the stage is killed in the middle of it.
+
+    http.client ends a body that breaks off as if it were complete. So the bytes are counted, and the rest
+    is asked for again, of the same version of the object. `read` raises ObjectsError, OSError.
+    """
+
+    def __init__(self, client: ObjectClient, uri: S3Uri) -> None:
+        self._client = client
+        self._uri = uri
+        self._at = 0
+        self._response = client.get(uri, {})
+        self._size = int(self._response.headers["Content-Length"])
+        self._version = self._response.headers["ETag"]
+
+    def read(self, size: int = -1) -> bytes:
+        """At most `size` bytes, none at the end; all that is left without a size."""
+        if size < 0:
+            return b"".join(iter(lambda: self.read(_PIECE), b""))
+        give_up = time.monotonic() + PATIENCE_SECONDS
+        while self._at < self._size and size:
+            try:
+                piece = self._response.read(min(size, self._size - self._at))
+            except (OSError, http.client.HTTPException):
+                piece = b""
+            if piece:
+                self._at += len(piece)
+                if self._at == self._size:
+                    self._response.read()  # so that the connection can be used again
+                return piece
+            if time.monotonic() > give_up:
+                raise ObjectsError("IncompleteBody", "The object broke off and could not be continued")
+            self._client.close()
+            time.sleep(_FIRST_PAUSE)
+            headers = {"range": f"bytes={self._at}-", "if-match": self._version}
+            self._response = self._client.get(self._uri, headers)
+        return b""
 
 
 def _tag(root: ET.Element, name: str) -> str:
