@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import shutil
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
@@ -17,11 +16,11 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
+from stagemaker.jobs.object_stream import PATIENCE_SECONDS, ObjectStream
 from stagemaker.jobs.signing import sign_s3
 from stagemaker.jobs.spec import S3Uri
 from stagemaker.ports import Credentials
 
-PATIENCE_SECONDS = 900.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 _PIECE = 1024 * 1024
 
@@ -56,24 +55,47 @@ class ObjectClient:
         """All objects whose key starts with `prefix`, in the order of their keys."""
         query = {"list-type": "2", "prefix": prefix}
         while True:
-            response = self._call("GET", f"/{bucket}", query)
-            page = ET.fromstring(response.read())  # noqa: S314 - the stage's own answer
+            page = ET.fromstring(self._page(bucket, query))  # noqa: S314 - the stage's own answer
             for entry in page.iter(_tag(page, "Contents")):
                 yield ObjectInfo(_text(entry, "Key"), int(_text(entry, "Size")))
             if _text(page, "IsTruncated") != "true":
                 return
             query["continuation-token"] = _text(page, "NextContinuationToken")
 
+    def _page(self, bucket: str, query: Mapping[str, str]) -> bytes:
+        """One page of a list, whole: a body that breaks off is asked for again."""
+        give_up = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            response = self._call("GET", f"/{bucket}", query)
+            try:
+                page = response.read()
+            except (OSError, http.client.HTTPException):
+                if time.monotonic() > give_up:
+                    raise
+                self.close()
+            else:
+                return page
+
     def download(self, uri: S3Uri, file: Path) -> None:
-        """Write the object to `file`, piece by piece."""
-        response = self.open(uri)
+        """Write the object to `file`, piece by piece and whole. Raises ObjectsError, BrokenOffError, OSError."""
+        stream = self.open(uri)
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("wb") as target:
-            shutil.copyfileobj(response, target, _PIECE)
+            while piece := stream.read(_PIECE):
+                target.write(piece)
 
-    def open(self, uri: S3Uri) -> http.client.HTTPResponse:
-        """The object as a stream; read it to its end before the next call."""
-        return self._call("GET", f"/{uri.bucket}/{uri.key}", {})
+    def open(self, uri: S3Uri) -> ObjectStream:
+        """The object as a stream; read it to its end, or `close`, before the next call."""
+        path, begun = f"/{uri.bucket}/{uri.key}", False
+
+        def fetch(headers: Mapping[str, str]) -> http.client.HTTPResponse:
+            nonlocal begun
+            if begun:
+                self.close()
+            begun = True
+            return self._call("GET", path, {}, headers=headers)
+
+        return ObjectStream(fetch)
 
     def upload(self, file: Path, uri: S3Uri) -> None:
         """Put `file` as one object (S3 takes up to 5 GB so)."""
@@ -87,12 +109,19 @@ class ObjectClient:
             self._connection = None
 
     def _call(
-        self, method: str, path: str, query: Mapping[str, str], *, body: IO[bytes] | None = None, size: int = 0
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        *,
+        body: IO[bytes] | None = None,
+        size: int = 0,
+        headers: Mapping[str, str] | None = None,
     ) -> http.client.HTTPResponse:
         give_up, pause = time.monotonic() + PATIENCE_SECONDS, _FIRST_PAUSE
         while True:
             try:
-                response = self._try(method, path, query, body, size)
+                response = self._try(method, path, query, body, size, headers or {})
             except (OSError, http.client.HTTPException):
                 self._connection = None
                 if time.monotonic() > give_up:
@@ -109,7 +138,13 @@ class ObjectClient:
             pause = min(_LONGEST_PAUSE, pause * 2)
 
     def _try(
-        self, method: str, path: str, query: Mapping[str, str], body: IO[bytes] | None, size: int
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: IO[bytes] | None,
+        size: int,
+        extra: Mapping[str, str],
     ) -> http.client.HTTPResponse:
         if self._connection is None:
             address = urlsplit(json.loads(self.stage_file.read_text())["endpoint"])
@@ -118,10 +153,23 @@ class ObjectClient:
         target, headers = sign_s3(
             method, f"{connection.host}:{connection.port}", path, query, self.credentials, self.region
         )
+        headers |= extra  # not signed: S3 asks that only of x-amz-* headers
         if body is not None:
             headers["content-length"] = str(size)
         connection.request(method, target, body=body, headers=headers)
         return connection.getresponse()
+
+
+def stage_endpoint(stage_file: Path) -> str:
+    """The address of the running stage; waits for one that is being restarted. Raises OSError after all patience."""
+    give_up = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return str(json.loads(stage_file.read_text())["endpoint"])
+        except OSError:
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(_LONGEST_PAUSE)
 
 
 def _tag(root: ET.Element, name: str) -> str:

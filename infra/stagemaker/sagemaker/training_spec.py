@@ -123,10 +123,23 @@ def _metrics(algorithm: dict[str, Any], images: Images) -> tuple[MetricDefinitio
     own = images.metric_definitions(algorithm["TrainingImage"])
     given = algorithm.get("MetricDefinitions", [])
     if own is None:
-        return tuple(MetricDefinition(entry["Name"], entry["Regex"]) for entry in given)
+        return tuple(_metric(entry["Name"], entry["Regex"]) for entry in given)
     if given:
         raise ValidationError(
             "You can't override the metric definitions for Amazon SageMaker algorithms. "
             "Please retry the request without specifying metric definitions."
         )
     return own
+
+
+def _metric(name: str, expression: str) -> MetricDefinition:
+    """A definition that can find something. Raises ValidationException for one that never could."""
+    import regex  # 10 ms, for jobs that define metrics
+
+    try:
+        groups = regex.compile(expression).groups
+    except regex.error as error:
+        raise ValidationError(f"The Regex of metric {name} is no regular expression: {error}: {expression}") from error
+    if not groups:
+        raise ValidationError(f"The Regex of metric {name} has no capture group for the value: {expression}")
+    return MetricDefinition(name, expression)
