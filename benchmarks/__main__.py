@@ -6,13 +6,14 @@ import cold_start
 import gateway_cost
 import job_overhead
 import large_objects
+import pipe_mode
 import unchanged_check
 from measure import HEAD, machine
 
 if __name__ == "__main__":
     print(machine(), end="\n\n")
     print(HEAD)
-    for benchmark in (cold_start, job_overhead, unchanged_check, gateway_cost):
+    for benchmark in (cold_start, job_overhead, pipe_mode, unchanged_check, gateway_cost):
         print(benchmark.run().row(), flush=True)
     print()
     large_objects.main()

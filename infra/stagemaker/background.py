@@ -89,7 +89,7 @@ def _arguments(settings: Settings) -> list[str]:
     for name, value in settings.options().items():
         if value is True:
             arguments.append(name)
-        elif value not in {None, False}:
+        elif value is not None and value is not False:  # 0 is a value: any free port
             arguments += [name, str(value)]
     return arguments
 

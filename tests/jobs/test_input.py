@@ -21,7 +21,7 @@ from stagemaker.jobs.artifacts import members
 from stagemaker.jobs.channel import download_channel
 from stagemaker.jobs.checkpoints import CheckpointSync
 from stagemaker.jobs.directory import JobDirectory, remove_tree
-from stagemaker.jobs.environment import below, host_addresses, host_names
+from stagemaker.jobs.environment import host_addresses, host_names
 from stagemaker.jobs.interruption import InterruptionError, interrupt
 from stagemaker.jobs.objects import ObjectClient, ObjectInfo
 from stagemaker.jobs.selection import DownloadError, Share, selected
@@ -151,7 +151,7 @@ def test_stream_goes_through_the_fifo_without_being_kept(tmp_path: Path) -> None
 )
 def test_reserved_path_is_where_the_tree_lies(text: str, path: str) -> None:
     """`/opt/ml` as a whole path is replaced, wherever it stands; what only looks like it is not."""
-    assert below(text, Path("/j")) == path
+    assert Layout(Path("/j")).located(text) == path
 
 
 def test_hosts_have_names_and_addresses() -> None:

@@ -234,6 +234,7 @@ def test_background_hands_every_setting_on(tmp_path: Path) -> None:
     options = _parser().parse_args(["serve", *_arguments(asked)])
     options.target = "local"
     assert _settings(options) == asked
+    assert "--port 0 " in " ".join(_arguments(replace(asked, port=0)))
     url = "http://127.0.0.1:4999"
     arguments = _arguments(replace(asked, backing_url=url))
     assert arguments[arguments.index("--backing-url") + 1] == url

@@ -330,7 +330,13 @@ def test_output_bucket_that_is_missing_is_the_jobs_failure(account: Account) -> 
             "Value 'ml.huge' at 'resourceConfig.instanceType' failed to satisfy constraint: Member must satisfy enum",
         ),
         ({"HyperParameters": {"k": "v" * 3000}}, "Member must have length less than or equal to 2500"),
-        ({"EnableNetworkIsolation": True}, "EnableNetworkIsolation = True"),
+        (
+            {
+                "EnableNetworkIsolation": True,
+                "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 1},
+            },
+            "EnableNetworkIsolation = True",
+        ),
         ({"VpcConfig": {"Subnets": ["s"], "SecurityGroupIds": ["g"]}}, "VpcConfig"),
         ({"OutputDataConfig": {"S3OutputPath": "s3://data/x", "KmsKeyId": "k"}}, "OutputDataConfig.KmsKeyId"),
     ],

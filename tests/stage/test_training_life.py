@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
+from stagemaker.jobs import namespace
+
 if TYPE_CHECKING:
     from tests.stage.conftest import Account
 else:
@@ -75,10 +77,10 @@ def test_entrypoint_and_arguments(account: Account) -> None:
     job = account.train("words", AlgorithmSpecification=algorithm, InputDataConfig=code, Environment=environment)
     report = account.report("words")
     assert report["argv"][0] == "--model"
-    assert Path(report["argv"][1]).is_absolute()
-    assert Path(report["argv"][1]).parts[-3:] == ("opt", "ml", "model")
+    base = report["env"]["SAGEMAKER_BASE_DIR"]
+    assert report["argv"][1] == f"{base}/model"
     assert report["argv"][2] == "x/opt/ml"
-    assert report["env"]["WHERE"].endswith("/words/algo-1/opt/ml/code")
+    assert report["env"]["WHERE"] == f"{base}/code"
     for member in ("ContainerArguments", "ContainerEntrypoint"):
         assert job["AlgorithmSpecification"][member] == algorithm.pop(member)
     algorithm["ContainerEntrypoint"] = ["python3", "/opt/ml/input/data/code/report.py"]
@@ -445,3 +447,61 @@ def test_quota_that_is_used_up(account: Account) -> None:
         account.settle("first")
     finally:
         quotas.unlink()
+
+
+LITERAL = """
+import json, pathlib, socket
+seen = {
+    "names": {name: socket.gethostbyname(name) for name in ("algo-1", "algo-2")},
+    "files": sorted(p.name for p in pathlib.Path("/opt", "ml").iterdir()),
+    "opt": sorted(p.name for p in pathlib.Path("/opt").iterdir()),
+}
+pathlib.Path("/opt", "ml", "output", "data", "report.json").write_text(json.dumps(seen))
+"""
+
+
+@pytest.mark.skipif(not namespace.available(), reason="this machine has no namespaces for us")
+def test_container_has_the_literal_tree_and_its_peers_names(account: Account) -> None:
+    """Where namespaces can be made `/opt/ml` is the host's own tree, `algo-2` resolves, and /opt keeps the rest."""
+    before = sorted(path.name for path in Path("/opt").iterdir())
+    job = account.run("literal", **account.script(LITERAL.replace("/opt/ml", "")), ResourceConfig=TWO_HOSTS)
+    assert (job["TrainingJobStatus"], job.get("FailureReason")) == ("Completed", None)
+    seen = account.report("literal")
+    assert seen["files"] == ["input", "model", "output"]
+    assert seen["opt"] == sorted({*before, "ml"})
+    assert seen["names"]["algo-1"] != seen["names"]["algo-2"]
+    assert all(address.startswith("127.") for address in seen["names"].values())
+    assert sorted(path.name for path in Path("/opt").iterdir()) == before
+
+
+@pytest.mark.skipif(not namespace.available(), reason="this machine has no namespaces for us")
+def test_isolated_container_has_no_network_and_no_keys(account: Account) -> None:
+    """EnableNetworkIsolation: nothing can be reached, not even the stage, and no keys are there; its input is."""
+    script = """
+import json, os, pathlib, socket
+port = int(os.environ.get("PORT", "0"))
+def reach(address):
+    try:
+        socket.create_connection(address, timeout=3).close()
+        return "reached"
+    except OSError as error:
+        return type(error).__name__
+with socket.create_server(("127.0.0.1", 0)) as own:
+    seen = {"stage": reach(("127.0.0.1", port)), "own": reach(own.getsockname()), "far": reach(("192.0.2.1", 80))}
+seen["keys"] = [name for name in os.environ if name.startswith("AWS_") and "REGION" not in name]
+seen["input"] = sorted(p.name for p in pathlib.Path("/opt/ml/input/data/train").iterdir())
+pathlib.Path("/opt/ml/output/data/report.json").write_text(json.dumps(seen))
+"""
+    account.client("s3").put_object(Bucket="data", Key="in/a", Body=b"1")
+    port = account.stage.endpoint.rpartition(":")[2]
+    members: dict[str, Any] = {"InputDataConfig": [account.channel("train", "in/")], "Environment": {"PORT": port}}
+    job = account.run("isolated", **account.script(script), **members, EnableNetworkIsolation=True)
+    assert (job["TrainingJobStatus"], job.get("FailureReason")) == ("Completed", None)
+    assert job["EnableNetworkIsolation"] is True
+    seen = account.report("isolated")
+    assert seen["own"] == "reached"
+    assert seen["stage"] == "ConnectionRefusedError"
+    assert seen["far"] != "reached"
+    assert (seen["keys"], seen["input"]) == ([], ["a"])
+    account.run("open", **account.script(script), **members)
+    assert account.report("open")["stage"] == "reached"

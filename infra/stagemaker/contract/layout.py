@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 OPT_ML = "/opt/ml"
 BASE_DIR_VARIABLE = "SAGEMAKER_BASE_DIR"
 """Stands in for `/opt/ml` where no mount can be made; AWS's own training toolkit honours it too."""
+
+_OPT_ML_PATH = re.compile(rf"(?<![\w./-]){OPT_ML}(?![\w.-])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,10 @@ class Layout:
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Layout:
         """The layout that a program inside the container sees."""
         return cls(Path(environment.get(BASE_DIR_VARIABLE) or OPT_ML))
+
+    def located(self, text: str) -> str:
+        """`text` with the path `/opt/ml` as the place where the tree really lies."""
+        return _OPT_ML_PATH.sub(lambda _: str(self.base), text)
 
     @property
     def config(self) -> Path:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stagemaker.contract.hosts import HOSTS_VARIABLE
-from stagemaker.contract.layout import OPT_ML, Layout
+from stagemaker.contract.layout import Layout
 from stagemaker.jobs.objects import stage_endpoint
 from stagemaker.jobs.spec import TrainingSpec
 from stagemaker.ports import Credentials
-
-_OPT_ML_PATH = re.compile(rf"(?<![\w./-]){OPT_ML}(?![\w.-])")
 
 
 def host_names(count: int) -> tuple[str, ...]:
@@ -37,19 +34,14 @@ def host_addresses(attempt: str, hosts: Sequence[str]) -> dict[str, str]:
     return {host: f"127.{second % 200 + 32}.{third}.{number}" for number, host in enumerate(hosts, start=1)}
 
 
-def below(text: str, base: Path) -> str:
-    """`text` with `/opt/ml` as the place where the tree really lies."""
-    return _OPT_ML_PATH.sub(lambda _: str(base), text)
-
-
 def container_environment(
     spec: TrainingSpec, credentials: Credentials, host: str, layout: Layout, addresses: Mapping[str, str]
 ) -> dict[str, str]:
     """The image's variables, the request's, the service's, the role's keys; the later ones win."""
     return {
         **spec.program.environment,
-        **{name: below(value, layout.base) for name, value in spec.environment.items()},
-        **_role(spec.stage_file, credentials),
+        **{name: layout.located(value) for name, value in spec.environment.items()},
+        **({} if spec.isolated else _role(spec.stage_file, credentials)),
         "TRAINING_JOB_NAME": spec.name,
         "TRAINING_JOB_ARN": spec.arn,
         "AWS_REGION": spec.region,

@@ -7,14 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stagemaker.contract.layout import OPT_ML, Layout
 from stagemaker.contract.training import ResourceConfig, write_checkpoint_config, write_training_config
 from stagemaker.jobs.channel import download_channel
 from stagemaker.jobs.checkpoints import CheckpointSync
 from stagemaker.jobs.directory import JobDirectory, remove_tree
-from stagemaker.jobs.environment import below
 from stagemaker.jobs.launcher import Container, ProcessLauncher
 from stagemaker.jobs.log import LogPump
 from stagemaker.jobs.metrics import MetricScanner
+from stagemaker.jobs.namespace import Namespace
 from stagemaker.jobs.objects import ObjectClient
 from stagemaker.jobs.record import LogEvent, RecordWriter
 from stagemaker.jobs.selection import DownloadError, Share
@@ -43,6 +44,9 @@ class Host:
     ) -> None:
         self.name = name
         self.layout = directory.layout(name)
+        """Where the host's tree lies."""
+        self.inside = Layout(Path(OPT_ML)) if spec.namespaced else self.layout
+        """Where the container sees it."""
         self._share = share
         self._directory = directory
         self._spec = spec
@@ -75,18 +79,21 @@ class Host:
             ResourceConfig(self.name, tuple(hosts), spec.instance_type),
         )
         if spec.checkpoints is not None:
-            folder = Path(below(spec.checkpoints.local_path, self.layout.base))
+            folder = Path(self.layout.located(spec.checkpoints.local_path))
+            seen = self.inside.located(spec.checkpoints.local_path)
             self._checkpoints = CheckpointSync(self._new_client(), spec.checkpoints.target, folder)
             self._checkpoints.restore()
-            write_checkpoint_config(self.layout, str(folder), str(spec.checkpoints.target))
+            write_checkpoint_config(self.layout, seen, str(spec.checkpoints.target))
 
-    def start(self, environment: Mapping[str, str]) -> None:
-        """Start the container, and all that goes on beside it. Raises OSError."""
+    def start(self, environment: Mapping[str, str], addresses: Mapping[str, str]) -> None:
+        """Start the container, and all that goes on beside it. `addresses` are the hosts'. Raises OSError."""
         spec, folder = self._spec, self._directory.host(self.name)
-        command = [below(word, self.layout.base) for word in (*spec.program.command, *spec.arguments)]
+        command = [self.inside.located(word) for word in (*spec.program.command, *spec.arguments)]
         for pipe in self._pipes:
             pipe.start()
-        self._container = ProcessLauncher().start(command, self.layout, environment, folder / "tmp")
+        self._container = ProcessLauncher().start(
+            command, self.inside, environment, folder / "tmp", self._namespace(addresses)
+        )
         log = self._directory.new_log(self.name)
         self._pump = LogPump(self._container.output, log, MetricScanner(spec.metrics), self._record)
         self._pump.start()
@@ -94,6 +101,18 @@ class Host:
         self._usage = UsageMeter(self.name, self._container.pid, folder, spec.volume_bytes, spec.memory_bytes)
         if self._checkpoints is not None:
             self._checkpoints.start()
+
+    def _namespace(self, addresses: Mapping[str, str]) -> Namespace | None:
+        """The container's namespace, with the names of its peers. None where there are no namespaces."""
+        if not self._spec.namespaced:
+            return None
+        folder = self._directory.host(self.name)
+        hosts, stash = folder / "hosts", folder / "stash"
+        lines = [f"{address}\t{host}\n" for host, address in addresses.items()]
+        hosts.write_text(Path("/etc/hosts").read_text() + "".join(lines))
+        hosts.chmod(0o644)
+        stash.mkdir(exist_ok=True)
+        return Namespace(self.layout.base, hosts, stash, isolated=self._spec.isolated)
 
     def poll(self) -> int | None:
         """The container's exit code; None while it runs."""

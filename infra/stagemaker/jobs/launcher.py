@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from stagemaker.contract.layout import BASE_DIR_VARIABLE, Layout
+from stagemaker.jobs.namespace import Namespace
 
 _PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None, use_errno=True)
+"""Loaded before any fork: a child of a process with threads must not load anything."""
 _KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "OPENBLAS_CORETYPE")
 """What a local process needs of its surroundings. Nothing of AWS's: a job has its role's keys only."""
 
@@ -48,8 +51,15 @@ class Container(Protocol):
 class Launcher(Protocol):
     """A way to run containers."""
 
-    def start(self, command: Sequence[str], layout: Layout, environment: Mapping[str, str], scratch: Path) -> Container:
-        """Start `command` with its `/opt/ml` at `layout`. Raises OSError when it cannot be started."""
+    def start(
+        self,
+        command: Sequence[str],
+        layout: Layout,
+        environment: Mapping[str, str],
+        scratch: Path,
+        namespace: Namespace | None = None,
+    ) -> Container:
+        """Start `command`, which sees its `/opt/ml` at `layout`. Raises OSError when it cannot be started."""
         ...
 
 
@@ -88,10 +98,15 @@ class ProcessContainer:
 
 
 class ProcessLauncher:
-    """Runs programs directly. The base folder stands in for `/opt/ml` through SAGEMAKER_BASE_DIR."""
+    """Runs programs directly. SAGEMAKER_BASE_DIR names the base folder, which a namespace puts at `/opt/ml`."""
 
     def start(
-        self, command: Sequence[str], layout: Layout, environment: Mapping[str, str], scratch: Path
+        self,
+        command: Sequence[str],
+        layout: Layout,
+        environment: Mapping[str, str],
+        scratch: Path,
+        namespace: Namespace | None = None,
     ) -> ProcessContainer:
         """Start `command` in a session of its own, with no variables but the container's."""
         scratch.mkdir(parents=True, exist_ok=True)
@@ -111,11 +126,13 @@ class ProcessLauncher:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_die_with_runner if sys.platform == "linux" else None,  # noqa: PLW1509 - no thread runs yet
+            preexec_fn=(lambda: _prepare_child(namespace)) if sys.platform == "linux" else None,  # noqa: PLW1509 - it makes system calls only
         )
         return ProcessContainer(process)
 
 
-def _die_with_runner() -> None:
-    """A runner that is killed must not leave its container behind, unwatched."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+def _prepare_child(namespace: Namespace | None) -> None:
+    """Enter the namespace. And a runner that is killed must not leave its container behind, unwatched."""
+    if namespace is not None:
+        namespace.enter()
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # last: a change of user clears it

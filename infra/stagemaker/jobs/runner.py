@@ -128,9 +128,9 @@ class TrainingRunner:
         self._proceed()
         addresses = host_addresses(f"{spec.arn} {time.time_ns()}", names)
         for host in self.hosts:
-            environment = container_environment(spec, self.credentials, host.name, host.layout, addresses)
+            environment = container_environment(spec, self.credentials, host.name, host.inside, addresses)
             try:
-                host.start(environment)
+                host.start(environment, addresses)
             except OSError as error:
                 kill_descendants()
                 raise Failed(

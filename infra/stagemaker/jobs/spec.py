@@ -113,6 +113,10 @@ class TrainingSpec:
     max_wait: int | None
     """Seconds from the job's creation to its end at most, for spot jobs."""
     created: float
+    namespaced: bool
+    """Whether the container has a mount namespace of its own, with `/opt/ml` in its place."""
+    isolated: bool
+    """Whether it is cut off from the network; only with a namespace."""
     max_runtime: int
     stop_grace: float
     threads: int

@@ -164,7 +164,9 @@ class _Running:
         if restarts >= TrainingSpec.load(self.directory.spec).retries or self.directory.stop_request.exists():
             return False
         message = "Restarting the training job after an internal error"
-        RecordWriter(self.directory.record).write(StatusEvent(time.time(), RESTARTING, message))
+        record = RecordWriter(self.directory.record)
+        record.write(StatusEvent(time.time(), RESTARTING, message))
+        record.close()
         self.process = _spawn(self.directory)
         return True
 

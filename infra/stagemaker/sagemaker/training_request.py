@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from stagemaker.contract.layout import OPT_ML
+from stagemaker.jobs import namespace
 from stagemaker.jobs.spec import S3Uri
 from stagemaker.sagemaker.honoured import HONOURED, Entry, Only, Recorded, Refused
 from stagemaker.wire.errors import NotHonouredError, ValidationError
@@ -56,7 +57,7 @@ HONOURED_MEMBERS: dict[str, Entry] = {
     "Environment": HONOURED,
     "CheckpointConfig": HONOURED,
     "RetryStrategy": HONOURED,
-    "EnableNetworkIsolation": Only((False,), "a local process keeps its network"),
+    "EnableNetworkIsolation": HONOURED,
     "EnableInterContainerTrafficEncryption": Recorded("hosts talk over the loopback interface, unencrypted"),
     "EnableManagedSpotTraining": HONOURED,
     "DebugHookConfig": Recorded("no tensors are saved"),
@@ -81,11 +82,21 @@ def check(parameters: dict[str, Any]) -> None:
         raise ValidationError("ResourceConfig with InstanceType and InstanceCount is required for a training image.")
     if resources["InstanceCount"] < 1:
         raise ValidationError("InstanceCount must be at least 1.")
+    _check_isolation(parameters)
     _check_spot(parameters)
     _check_checkpoints(parameters)
     names = [channel["ChannelName"] for channel in parameters.get("InputDataConfig", [])]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise ValidationError(f"Channel names must be unique within a training job: {twice} is given twice.")
+
+
+def _check_isolation(parameters: dict[str, Any]) -> None:
+    if parameters.get("EnableNetworkIsolation"):
+        where = "EnableNetworkIsolation = True"
+        if parameters["ResourceConfig"]["InstanceCount"] > 1:
+            raise NotHonouredError(where, "isolated hosts could not reach one another here")
+        if not namespace.available():
+            raise NotHonouredError(where, "this machine does not let us make network namespaces")
 
 
 def _check_spot(parameters: dict[str, Any]) -> None:

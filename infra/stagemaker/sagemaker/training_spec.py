@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any, Protocol
 
+from stagemaker.jobs import namespace
 from stagemaker.jobs.spec import Checkpoints, MetricDefinition, Program, TrainingSpec
 from stagemaker.sagemaker import transitions
 from stagemaker.sagemaker.documents import Document
@@ -14,6 +15,8 @@ from stagemaker.sagemaker.training_channels import channels
 from stagemaker.sagemaker.training_request import DEFAULT_CHECKPOINTS, DEFAULT_MAX_RUNTIME, s3_uri
 from stagemaker.wire.errors import ValidationError
 
+SCRIPT_MODE = "sagemaker_program"
+"""The hyperparameter with which an image of AWS's runs a program of the user's."""
 _GIB = 1 << 30
 _DEFAULT_VOLUME_GB = 30
 """What a request without VolumeSizeInGB gets here; AWS's types with local disks bring their own."""
@@ -56,7 +59,7 @@ def training_spec(
         output_compression=output.get("CompressionType", "GZIP"),
         checkpoints=_checkpoints(parameters),
         environment=parameters.get("Environment", {}),
-        metrics=_metrics(parameters["AlgorithmSpecification"], images),
+        metrics=_metrics(parameters, images),
         instance_type=resources["InstanceType"],
         instance_count=resources["InstanceCount"],
         memory_bytes=known.memory_bytes if (known := instance_types().get(resources["InstanceType"])) else None,
@@ -64,6 +67,8 @@ def training_spec(
         spot=parameters.get("EnableManagedSpotTraining", False),
         retries=parameters.get("RetryStrategy", {}).get("MaximumRetryAttempts", 0),
         created=round(time.time(), 3),  # the API's precision, so that a filter by a time that was shown is exact
+        namespaced=namespace.available(),
+        isolated=parameters.get("EnableNetworkIsolation", False),
         max_runtime=stopping.get("MaxRuntimeInSeconds", DEFAULT_MAX_RUNTIME),
         max_wait=stopping.get("MaxWaitTimeInSeconds"),
         stop_grace=stop_grace,
@@ -119,11 +124,14 @@ def _checkpoints(parameters: dict[str, Any]) -> Checkpoints | None:
     return Checkpoints(target, config.get("LocalPath", DEFAULT_CHECKPOINTS))
 
 
-def _metrics(algorithm: dict[str, Any], images: Images) -> tuple[MetricDefinition, ...]:
+def _metrics(parameters: dict[str, Any], images: Images) -> tuple[MetricDefinition, ...]:
+    """The service's for an algorithm of AWS's, the user's for a program of the user's."""
+    algorithm = parameters["AlgorithmSpecification"]
     own = images.metric_definitions(algorithm["TrainingImage"])
-    given = algorithm.get("MetricDefinitions", [])
-    if own is None:
-        return tuple(_metric(entry["Name"], entry["Regex"]) for entry in given)
+    is_script = SCRIPT_MODE in parameters.get("HyperParameters", {}) or "ContainerEntrypoint" in algorithm
+    given = tuple(_metric(entry["Name"], entry["Regex"]) for entry in algorithm.get("MetricDefinitions", []))
+    if own is None or (is_script and given):
+        return given
     if given:
         raise ValidationError(
             "You can't override the metric definitions for Amazon SageMaker algorithms. "

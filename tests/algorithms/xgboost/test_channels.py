@@ -162,10 +162,10 @@ def test_cross_validation_wants_one_host(opt_ml: OptMl) -> None:
     assert outcome.reason == "ClientError: Cross-validation (_kfold) trains on one host; set InstanceCount to 1."
 
 
-def test_script_mode_is_refused_for_now(opt_ml: OptMl) -> None:
-    """Before anything else is looked at."""
+def test_script_mode_needs_its_code(opt_ml: OptMl) -> None:
+    """`sagemaker_program` without `sagemaker_submit_directory`: the customer can mend it."""
     outcome = opt_ml.run({"sagemaker_program": '"train.py"'})
-    assert outcome.reason.startswith("AlgorithmError: Script mode (hyperparameter 'sagemaker_program')")
+    assert outcome.reason.startswith("ClientError: The hyperparameter sagemaker_submit_directory is missing")
 
 
 def test_gpu_methods_need_a_gpu(opt_ml: OptMl) -> None:

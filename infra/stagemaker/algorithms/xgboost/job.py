@@ -12,7 +12,7 @@ from typing import Any
 
 from stagemaker.algorithms.xgboost.channels import TRAIN, VALIDATION, validate_channels
 from stagemaker.algorithms.xgboost.content_types import ContentType
-from stagemaker.algorithms.xgboost.errors import AlgorithmError, UserError
+from stagemaker.algorithms.xgboost.errors import UserError
 from stagemaker.algorithms.xgboost.files import check_first_lines, data_files, warn_of_same_names
 from stagemaker.algorithms.xgboost.validation import validate
 from stagemaker.algorithms.xgboost.version import Version
@@ -52,8 +52,6 @@ def read_job(layout: Layout, environment: Mapping[str, str]) -> TrainingJob:
     """
     version = Version.from_environment(environment)
     strings = read_hyperparameters(layout)
-    if "sagemaker_program" in strings:
-        raise AlgorithmError("Script mode (hyperparameter 'sagemaker_program') is not supported by this image yet.")
     gpus = _visible_gpus()
     _log_start(strings, gpus)
     hyperparameters = validate(strings, version)

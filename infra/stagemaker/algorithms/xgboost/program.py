@@ -13,12 +13,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
+from stagemaker.algorithms.toolkit import script
+from stagemaker.algorithms.toolkit.code import PROGRAM
+from stagemaker.algorithms.toolkit.errors import ScriptError
 from stagemaker.algorithms.xgboost.errors import ToolkitError
 from stagemaker.algorithms.xgboost.job import TrainingJob, read_job
 from stagemaker.contract.failure import FailureClass, report_failure
 from stagemaker.contract.layout import Layout
+from stagemaker.contract.training import read_hyperparameters
 
 LOG = logging.getLogger(__name__)
+
+FRAMEWORK_MODULE = "sagemaker_xgboost_container.training:main"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -46,6 +52,8 @@ def train(layout: Layout, environment: Mapping[str, str], *, handle_signals: boo
             _train(layout, environment, handle_signals=handle_signals)
     except ToolkitError as error:
         return _fail(layout, error.kind, str(error), error)
+    except ScriptError as error:
+        return _fail(layout, error.kind, str(error), error, code=error.code)
     except Exception as error:  # noqa: BLE001 - whatever happened, the customer must read it in FailureReason
         return _fail(layout, FailureClass.ALGORITHM, f"framework error: \n{traceback.format_exc()}", error)
     LOG.info("Reporting training SUCCESS")
@@ -53,6 +61,11 @@ def train(layout: Layout, environment: Mapping[str, str], *, handle_signals: boo
 
 
 def _train(layout: Layout, environment: Mapping[str, str], *, handle_signals: bool) -> None:
+    strings = read_hyperparameters(layout)
+    if PROGRAM in strings:
+        LOG.info("Invoking user training script.")
+        script.run(strings, layout, environment, FRAMEWORK_MODULE)
+        return
     job = read_job(layout, environment)
     if handle_signals and job.hyperparameters.get("save_model_on_termination") == "true":
         _keep_model_on_sigterm(job)
@@ -62,10 +75,10 @@ def _train(layout: Layout, environment: Mapping[str, str], *, handle_signals: bo
     boosting.train(job)
 
 
-def _fail(layout: Layout, kind: FailureClass, text: str, error: Exception) -> int:
+def _fail(layout: Layout, kind: FailureClass, text: str, error: Exception, code: int = 1) -> int:
     LOG.error("Reporting training FAILURE", exc_info=error)
     report_failure(layout, kind, text)
-    return 1
+    return code
 
 
 def _keep_model_on_sigterm(job: TrainingJob) -> None:

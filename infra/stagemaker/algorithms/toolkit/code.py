@@ -1,0 +1,103 @@
+"""The user's code: where it comes from, and its folder under `/opt/ml/code`."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tarfile
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from stagemaker.algorithms.toolkit.errors import ClientError
+from stagemaker.contract.layout import Layout
+
+PROGRAM = "sagemaker_program"
+SUBMIT_DIRECTORY = "sagemaker_submit_directory"
+REQUIREMENTS = "requirements.txt"
+_NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
+
+
+def decoded(hyperparameters: Mapping[str, str]) -> dict[str, Any]:
+    """The values as the SDK meant them: JSON where they are JSON, else the text."""
+    return {name: _decode(text) for name, text in hyperparameters.items()}
+
+
+def fetch(hyperparameters: Mapping[str, Any], layout: Layout) -> Path:
+    """Bring the code to `/opt/ml/code` and return the program in it. Raises ClientError."""
+    program, source = str(hyperparameters[PROGRAM]), hyperparameters.get(SUBMIT_DIRECTORY)
+    if source is None:
+        raise ClientError(f"The hyperparameter {SUBMIT_DIRECTORY} is missing: there is no code to run.")
+    layout.code.mkdir(parents=True, exist_ok=True)
+    source = str(source)
+    if source.startswith("s3://"):
+        archive = layout.base / "code.tar.gz"
+        _download(source, archive)
+        _unpack(archive, layout.code, source)
+        archive.unlink()
+    else:
+        found = Path(layout.located(source))
+        if found.is_dir():
+            shutil.copytree(found, layout.code, dirs_exist_ok=True)
+        elif found.is_file():
+            _unpack(found, layout.code, source)
+        else:
+            raise ClientError(f"{SUBMIT_DIRECTORY} {source} does not exist in the container.")
+    file = layout.code / program
+    if not file.resolve().is_relative_to(layout.code.resolve()) or not file.is_file():
+        raise ClientError(f"{PROGRAM} {program} is not in the code that was submitted.")
+    _check_requirements(layout.code)
+    return file
+
+
+def _decode(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _download(uri: str, file: Path) -> None:
+    import boto3  # 0.3 s, only for jobs that need it
+    from botocore.exceptions import BotoCoreError
+    from botocore.exceptions import ClientError as Refusal
+
+    address = urlsplit(uri)
+    try:
+        boto3.client("s3").download_file(address.netloc, address.path.lstrip("/"), str(file))
+    except (BotoCoreError, Refusal) as error:
+        raise ClientError(f"The code at {uri} cannot be fetched: {error}") from error
+
+
+def _unpack(archive: Path, folder: Path, shown: str) -> None:
+    """Unpack, refusing members that would lie outside."""
+    try:
+        with tarfile.open(archive) as packed:
+            packed.extractall(folder, filter="data")
+    except (tarfile.TarError, OSError) as error:
+        raise ClientError(f"The code at {shown} is not a tar archive that can be unpacked: {error}") from error
+
+
+def _check_requirements(folder: Path) -> None:
+    """AWS's images install requirements.txt from the internet. Here it must be there already."""
+    file = folder / REQUIREMENTS
+    if not file.is_file():
+        return
+    names = [match[1] for line in file.read_text().splitlines() if (match := _NAME.match(line))]
+    missing = [name for name in names if not _is_installed(name)]
+    if missing:
+        raise ClientError(
+            f"{REQUIREMENTS} asks for {', '.join(missing)}, and nothing is installed from the internet here. "
+            "Install it beside the stage."
+        )
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        distribution(name)
+    except PackageNotFoundError:
+        return False
+    return True
