@@ -124,6 +124,7 @@ def test_container_holds_the_roles_keys_and_no_others(account: Account, monkeypa
     assert sts.get_caller_identity()["Arn"] == f"arn:aws:sts::123456789012:assumed-role/{role}/SageMaker"
     own = account.stage.environment()
     assert own["AWS_SECRET_ACCESS_KEY"] not in variables.values()
+    wait_for(lambda: not list(account.stage.folder.jobs.glob("*/role/credentials.json")))
 
 
 def test_artifacts_hold_what_the_container_left(account: Account) -> None:
