@@ -9,7 +9,7 @@ WORKERS ?= 2
 # Compiled files make a start two to three times faster; some environments switch them off.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test lint types arrows unit test-labs test-kills test-clients benchmarks picture constraints clean
+.PHONY: help demo test lint types arrows unit test-labs test-kills test-clients test-localstack test-docker benchmarks picture constraints clean
 
 help:
 	@echo "make demo          train and judge a real model on a throwaway stage"
@@ -17,6 +17,8 @@ help:
 	@echo "make test-labs     the whole proof of every lab"
 	@echo "make test-kills    kill a stage at 50 random moments: nothing acknowledged is lost"
 	@echo "make test-clients  the built wheel, the sagemaker SDK, a network of loopback only"
+	@echo "make test-localstack  the labs and the authorisation on LocalStack from PyPI (Python 3.13), without Docker"
+	@echo "make test-docker   docker-compose.yml with an engine: LocalStack, and the stage in front of it"
 	@echo "make benchmarks    measure; each figure is a ratio in one run"
 	@echo "make picture       draw the verdict in the README anew"
 
@@ -56,7 +58,8 @@ arrows: $(VENV)/.dev
 
 unit: $(VENV)/.dev
 	@echo "Running the tests ..."
-	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --ignore tests/clients --ignore tests/kills tests
+	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --ignore tests/clients --ignore tests/kills --ignore tests/localstack \
+	  --ignore tests/docker tests
 
 test-labs: $(VENV)/.dev
 	@echo "Proving every lab: starter, reference, wrong works ..."
@@ -88,6 +91,13 @@ test-clients: $(VENV)/.dev $(CLIENTS)/.ready
 	@echo "Testing the SageMaker SDK and the client's own installation ..."
 	@CLIENTS_PYTHON=$(CURDIR)/$(CLIENTS)/bin/python $(BIN)/pytest -q tests/clients
 
+# LocalStack in an environment of its own; what cannot run is said, with a count.
+test-localstack: $(VENV)/.dev
+	@$(BIN)/python tests/localstack/run.py
+
+test-docker: $(VENV)/.dev
+	@$(BIN)/python tests/docker/run.py
+
 constraints:
 	@uv pip compile --quiet --universal --python-version 3.11 --extra stage --extra labs --extra dev \
 	  --no-header --no-annotate pyproject.toml --output-file constraints/dev.txt
@@ -95,4 +105,4 @@ constraints:
 	  --no-header --no-annotate pyproject.toml --output-file constraints/clients.txt
 
 clean:
-	@rm -rf $(VENV) $(CLIENTS) .build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf $(VENV) $(CLIENTS) .venv-localstack .build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import subprocess
 import sys
@@ -32,16 +33,16 @@ def free_port() -> int:
             return port
 
 
-def cold_start(command: Callable[[int], Sequence[str]]) -> float:
+def cold_start(command: Callable[[int, Path], Sequence[str]]) -> float:
     """Seconds from starting `command` to the second of the two answers."""
-    port = free_port()
+    port, state = free_port(), Path(tempfile.mkdtemp(prefix="stagemaker-cold-"))
     session = boto3.Session("test", "test", region_name="us-east-1")
     config = Config(retries={"total_max_attempts": 1}, connect_timeout=1)
     endpoint = f"http://127.0.0.1:{port}"
     s3 = session.client("s3", endpoint_url=endpoint, config=config)
     sagemaker = session.client("sagemaker", endpoint_url=endpoint, config=config)
     start = time.perf_counter()
-    process = subprocess.Popen(command(port), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command(port, state), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         for call in (s3.list_buckets, sagemaker.list_training_jobs):
             _until_answered(call)
@@ -49,6 +50,7 @@ def cold_start(command: Callable[[int], Sequence[str]]) -> float:
     finally:
         process.terminate()
         process.wait()
+        shutil.rmtree(state, ignore_errors=True)
 
 
 def _until_answered(call: Callable[[], object]) -> None:
@@ -63,13 +65,12 @@ def _until_answered(call: Callable[[], object]) -> None:
     raise TimeoutError("the server never answered")
 
 
-def stage_command(port: int) -> Sequence[str]:
+def stage_command(port: int, state: Path) -> Sequence[str]:
     """A stage on an empty state folder; `open`, since moto takes any key too."""
-    state = Path(tempfile.mkdtemp(prefix="stagemaker-cold-"))
     return [PYTHON, "-m", "stagemaker", "serve", "--state", str(state), "--port", str(port), "--auth", "open"]
 
 
-def moto_command(port: int) -> Sequence[str]:
+def moto_command(port: int, _state: Path) -> Sequence[str]:
     """The server of moto, all of its services."""
     return [PYTHON, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
 

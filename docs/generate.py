@@ -9,8 +9,12 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
+from stagemaker.backing.services import SERVICES
+from stagemaker.cloudwatch.service import CloudWatchService
+from stagemaker.logs.service import LogsService
 from stagemaker.sagemaker.honoured import rows
 from stagemaker.sagemaker.training_request import HONOURED_MEMBERS
+from stagemaker.store import Store
 
 FIDELITY = Path(__file__).parent / "fidelity.md"
 CONTRACT = Path(__file__).parent / "training-contract.md"
@@ -24,7 +28,22 @@ Made from the stage's own tables by `python docs/generate.py`; do not edit.
 with no effect; the remark says what you would not see. *refused*: a ValidationException that names the member.
 A member that is not listed is refused too.
 
-An operation that is not listed answers `UnknownOperationException` (400).
+An operation of these three services that is not listed answers a 4xx that says so (`UnknownOperationException`;
+CloudWatch's code is `InvalidAction`).
+
+## CloudWatch
+
+Operations: {cloudwatch}.
+
+## CloudWatch Logs
+
+Operations: {logs}.
+
+## Other services
+
+STS and IAM's policy simulator are the stage's own. {backing} come from the backing (ministack, mended where it falls
+short of S3): what it does with an operation is not listed here, and some settings that it takes have no effect, such
+as transfer acceleration.
 
 ## SageMaker
 
@@ -73,7 +92,15 @@ def operations() -> list[str]:
 def fidelity() -> str:
     """The page."""
     lines = [f"| {member} | {mark} | {remark} |" for member, mark, remark in rows(HONOURED_MEMBERS)]
-    return HEAD.format(operations=", ".join(operations())) + "\n".join(lines) + "\n"
+    store = Store(Path(":memory:"))
+    services = {
+        "operations": operations(),
+        "cloudwatch": sorted(CloudWatchService(store, "").api().handlers),
+        "logs": sorted(LogsService(store, "").api().handlers),
+        "backing": sorted(SERVICES),
+    }
+    store.close()
+    return HEAD.format(**{name: ", ".join(names) for name, names in services.items()}) + "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,12 +28,19 @@ class BackgroundError(Exception):
 def up(settings: Settings) -> str:
     """Start a stage and wait until it answers; a line that says where it is.
 
-    A stage that runs already is left alone. Raises BackgroundError, StateError.
+    A stage that runs already is left alone, unless it was asked for in another way. Raises BackgroundError, StateError.
     """
     folder = StateFolder(settings.state)
     folder.prepare()
     if running := folder.running():
+        if different := _differences(settings, running):
+            raise BackgroundError(
+                f"a stage already runs at {running['endpoint']}, and in another way: {', '.join(different)}.\n"
+                "Stop it first: stagemaker down"
+            )
         return f"A stage already runs at {running['endpoint']}, state in {folder.root}"
+    if folder.stage_log.exists():  # the log of a crash is what one wants to read after it
+        folder.stage_log.replace(folder.stage_log.with_suffix(".log.1"))
     with folder.stage_log.open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "stagemaker", "serve", *_arguments(settings)],
@@ -64,7 +73,8 @@ def down(folder: StateFolder) -> str:
     running = folder.running()
     if running is None:
         return f"No stage runs on {folder.root}"
-    os.kill(running["pid"], signal.SIGTERM)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(running["pid"], signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
     while time.monotonic() < deadline:
         if folder.running() is None:
@@ -74,20 +84,25 @@ def down(folder: StateFolder) -> str:
 
 
 def _arguments(settings: Settings) -> list[str]:
-    arguments = [
-        *("--state", str(settings.state)),
-        *("--port", str(settings.port)),
-        *("--account", settings.account),
-        *("--auth", settings.auth.value),
-        *("--stop-grace", str(settings.stop_grace)),
-    ]
-    if settings.allow_reset:
-        arguments.append("--allow-reset")
-    if settings.images:
-        arguments += ["--images", str(settings.images)]
-    if settings.backing_url:
-        arguments += ["--backing-url", settings.backing_url]
+    """The options of `serve` that ask for `settings`."""
+    arguments = []
+    for name, value in settings.options().items():
+        if value is True:
+            arguments.append(name)
+        elif value is not None and value is not False:  # 0 is a value: any free port
+            arguments += [name, str(value)]
     return arguments
+
+
+def _differences(settings: Settings, running: Mapping[str, Any]) -> list[str]:
+    """What was asked for and is not so, defaults apart: `--auth open, not enforce`."""
+    asked, usual = settings.options(), Settings(settings.state).options()
+    there = running.get("options", {})
+    return [
+        f"{name} {value}, not {there[name]}"
+        for name, value in asked.items()
+        if name in there and value != usual[name] and str(value) != str(there[name]) and (name, value) != ("--port", 0)
+    ]
 
 
 def _answers(endpoint: str) -> bool:

@@ -165,8 +165,8 @@ def _add_serving_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _port(text: str) -> int:
-    if not text.isdigit() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port (0 to 65535)")
+    if not text.isdigit() or int(text) > 65534:  # the proxy listens on the one above
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port (0 to 65534)")
     return int(text)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import socket
 import sys
 
@@ -29,7 +30,10 @@ def serve(settings: Settings) -> int:
     folder.bind(settings.backing.value)
     api, proxy = _listen_twice(settings.listen, settings.port)
     endpoint = _address(api)
-    stage = Stage(settings, folder, endpoint)
+    try:
+        stage = Stage(settings, folder, endpoint)
+    except ValueError as error:  # keys of another account, or no keys at all
+        raise StateError(str(error)) from error
     config = uvicorn.Config(
         stage,
         http="httptools",
@@ -41,7 +45,10 @@ def serve(settings: Settings) -> int:
         # Waiters hold their connections for as long as a job runs; a stop does not wait for them.
         timeout_graceful_shutdown=2,
     )
-    server = _Server(config, folder, stage, api, proxy, settings.backing_url)
+    server = _Server(config, folder, stage, api, proxy, settings)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn ends the server at these and raises them again, which would end this process before it has tidied up.
+        signal.signal(number, lambda _number, _frame: None)
     asyncio.run(server.serve(sockets=[api]))
     folder.stage_file.unlink(missing_ok=True)
     return 0 if server.started else EXIT_FAILED
@@ -57,14 +64,14 @@ class _Server(uvicorn.Server):
         stage: Stage,
         api: socket.socket,
         proxy: socket.socket,
-        backing_url: str | None,
+        settings: Settings,
     ) -> None:
         super().__init__(config)
         self._folder = folder
         self._stage = stage
         self._api = api
         self._proxy = proxy
-        self._backing_url = backing_url
+        self._settings = settings
         self._authority = Authority(folder.client)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -75,7 +82,12 @@ class _Server(uvicorn.Server):
         # Among uvicorn's own servers, so that it is closed with them.
         self.servers.append(await asyncio.get_running_loop().create_server(proxy.connection, sock=self._proxy))
         endpoint = _address(self._api)
-        self._folder.announce(endpoint, proxy=_address(self._proxy), backing_url=self._backing_url)
+        self._folder.announce(
+            endpoint,
+            proxy=_address(self._proxy),
+            backing_url=self._settings.backing_url,
+            options=self._settings.options(),
+        )
         print(f"Stage ready at {endpoint}, state in {self._folder.root}", flush=True)  # noqa: T201
 
 

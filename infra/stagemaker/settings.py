@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 DEFAULT_ACCOUNT = "123456789012"
 DEFAULT_REGION = "us-east-1"
@@ -28,6 +29,10 @@ class AuthMode(StrEnum):
     OPEN = "open"
 
 
+_NO_OPTION = frozenset({"region"})
+"""Every region is served; the default one is not for choosing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What `stagemaker serve` was asked for. `port` 0 lets the system choose one."""
@@ -44,6 +49,14 @@ class Settings:
     """Of a LocalStack (http://HOST:PORT); None for the embedded backing."""
     listen: str = LOOPBACK
     """The address to listen on. Another than loopback only inside a container whose ports are published on loopback."""
+
+    def options(self) -> dict[str, Any]:
+        """The settings as options of `serve`: strings, numbers, True or False for a switch."""
+        return {
+            f"--{field.name.replace('_', '-')}": str(value) if isinstance(value, Path | StrEnum) else value
+            for field in fields(self)
+            if (value := getattr(self, field.name)) is not None and field.name not in _NO_OPTION
+        }
 
     @property
     def backing(self) -> BackingKind:

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,17 +85,23 @@ class StateFolder:
         return self.root / "quotas.json"
 
     def prepare(self) -> None:
-        """Make the folder, or check that this version can use it. Raises StateError."""
+        """Make the folder, or check that this version can use it. Raises StateError.
+
+        A folder that holds something else is left alone: it would be closed to everybody else, and mixed up.
+        """
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            self.root.chmod(0o700)
             if not self.version.exists():
+                if self.root.exists() and any(self.root.iterdir()):
+                    raise StateError(
+                        f"{self.root} is no state folder: it is not empty and has no {self.version.name}.\n"
+                        "Choose another folder with --state."
+                    )
+                self.root.mkdir(parents=True, exist_ok=True)
+                self.root.chmod(0o700)
                 _write_json(self.version, {"version": STATE_VERSION, "id": _new_id()})
-            found = json.loads(self.version.read_text())["version"]
+            found = self._read_version()["version"]
         except OSError as error:
             raise StateError(f"cannot use the state folder {self.root}: {error.strerror}") from error
-        except (ValueError, KeyError) as error:
-            raise StateError(f"{self.version} is damaged: it should hold the version of the state folder") from error
         if found > STATE_VERSION:
             raise StateError(
                 f"{self.root} was written by a newer Stagemaker "
@@ -102,10 +109,21 @@ class StateFolder:
                 "Upgrade Stagemaker, or choose another folder with --state."
             )
 
+    def _read_version(self) -> dict[str, Any]:
+        """What the version file says. Raises StateError, OSError."""
+        try:
+            document = json.loads(self.version.read_text())
+        except ValueError:
+            document = None
+        match document:
+            case {"version": int(), "id": str()}:
+                return dict(document)
+        raise StateError(f"{self.version} is damaged: it should hold the version of the state folder and its id")
+
     @property
     def id(self) -> str:
         """Tells this account from one in another folder, or from one made anew in the same place."""
-        return str(json.loads(self.version.read_text())["id"])
+        return str(self._read_version()["id"])
 
     def renew_id(self) -> None:
         """After a reset it is another account to whoever remembers what it held."""
@@ -137,12 +155,15 @@ class StateFolder:
             running = self.running()
             where = f" at {running['endpoint']} (process {running['pid']})" if running else ""
             raise StateError(f"a stage already runs on {self.root}{where}. Two cannot share one folder.") from error
+        # The address of a stage that was killed: until this one has said its own, nobody should believe it.
+        self.stage_file.unlink(missing_ok=True)
         return handle
 
-    def announce(self, endpoint: str, *, proxy: str, backing_url: str | None) -> None:
-        """Write the running stage's addresses."""
+    def announce(self, endpoint: str, *, proxy: str, backing_url: str | None, options: Mapping[str, Any]) -> None:
+        """Write the running stage's addresses, and the options that it was started with."""
         backing = {"backing": self.backing_kind, **({"backing_url": backing_url} if backing_url else {})}
-        _write_json(self.stage_file, {"endpoint": endpoint, "proxy": proxy, "pid": os.getpid(), **backing})
+        told = {"endpoint": endpoint, "proxy": proxy, "pid": os.getpid(), "options": dict(options), **backing}
+        _write_json(self.stage_file, told)
 
     def running(self) -> dict[str, Any] | None:
         """The addresses and pid of the stage that runs on the folder, or None."""

@@ -10,6 +10,7 @@ arguments reach it. One stage serves all tests of a process and ends with it.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import http.client
 import os
 import shutil
@@ -77,8 +78,9 @@ class RunningStage:
             connection.close()
 
     def stop(self) -> None:
-        """End the stage and its jobs; the state folder stays."""
-        self.reset()
+        """End the stage and its jobs; the state folder stays. A stage that is gone already is no error."""
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            self.reset()
         self.process.terminate()
         self.process.wait(timeout=20)
 
@@ -102,7 +104,9 @@ def start_stage(
     if url := backing_url or os.environ.get(BACKING_VARIABLE):
         command += ["--backing-url", url]
     with folder.stage_log.open("ab") as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_quiet(os.environ))
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_quiet(os.environ), start_new_session=True
+        )
     return RunningStage(folder, wait_until_ready(folder, process)["endpoint"], process)
 
 
@@ -117,8 +121,10 @@ def _shared_stage() -> RunningStage:
     running = start_stage(state)
 
     def end() -> None:
-        running.stop()
-        shutil.rmtree(state, ignore_errors=True)
+        try:
+            running.stop()
+        finally:
+            shutil.rmtree(state, ignore_errors=True)
 
     atexit.register(end)
     return running

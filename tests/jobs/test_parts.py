@@ -191,6 +191,18 @@ def test_algorithm_is_known_by_repository_and_tag(image: str, tag: str) -> None:
     assert ProcessImages([ALGORITHM]).metric_definitions(image) == (AUC,)
 
 
+@pytest.mark.parametrize("image", ["../outside", "../../outside", "/outside"])
+def test_image_never_leads_out_of_its_folder(tmp_path: Path, image: str) -> None:
+    """A name is a name, whatever path it looks like."""
+    (tmp_path / "images").mkdir()
+    (tmp_path / "outside").mkdir()
+    program = tmp_path / "outside" / "train"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    asked = image if image.startswith("..") else str(tmp_path / "outside")
+    assert ProcessImages([], tmp_path / "images").program(asked).problem
+
+
 @pytest.mark.parametrize("image", ["x.dkr.ecr.r.amazonaws.com/sagemaker-xgboost:9.9", "unknown:1", "Not An Image"])
 def test_unknown_image_says_what_is_known(image: str) -> None:
     """The problem is AWS's sentence and then what this stage could run."""

@@ -26,10 +26,12 @@ PACKAGES = ("localstack-core[runtime]==4.14.0", "pyopenssl", "cbor2", "service_i
 PYTHON = (3, 13)
 """LocalStack 4.14.0 uses syntax of 3.12, though its metadata ask for 3.10; its own image has 3.13's dependencies."""
 
+TRAINING = ("training_jobs", "training_life", "builtin_xgboost")
+
 SUITES: tuple[tuple[str, tuple[str, ...], Mapping[str, str]], ...] = (
     ("the backing itself, and LocalStack's forgetting", ("tests/localstack",), {}),
     ("clients, keys and policies over the wire", ("tests/stage/test_clients.py",), {}),
-    ("training jobs", ("tests/stage/test_training_jobs.py", "tests/stage/test_builtin_xgboost.py"), {}),
+    ("training jobs", tuple(f"tests/stage/test_{name}.py" for name in TRAINING), {}),
     ("a killed stage takes up its jobs", ("tests/stage/test_restart.py",), {}),
     ("ten kills: nothing acknowledged is lost", ("tests/kills",), {"STAGEMAKER_KILLS": "10"}),
     ("the whole proof of the labs", ("tests/labs/test_proof.py",), {}),
@@ -109,7 +111,7 @@ def _serving(python: Path, folder: Path) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [str(python), str(HERE / "serve.py"), str(port), str(folder)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
     try:
         for line in process.stdout:

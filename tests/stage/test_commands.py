@@ -158,3 +158,83 @@ def test_reset_must_be_allowed(state: Path) -> None:
         urllib.request.urlopen(urllib.request.Request(f"{endpoint}/_stagemaker/reset", method="POST"))
     assert refused.value.code == 403
     refused.value.close()
+
+
+def test_up_in_another_way_is_refused(state: Path) -> None:
+    """A stage that runs already is not passed off as the one that was asked for."""
+    assert stagemaker("up", "--port", "0", state=state).returncode == 0
+    refused = stagemaker("up", "--port", "0", "--auth", "open", "--allow-reset", state=state)
+    assert refused.returncode == 1
+    assert "--auth open, not enforce" in refused.stderr
+    assert "--allow-reset True, not False" in refused.stderr
+
+
+def test_folder_with_other_things_is_left_alone(tmp_path: Path) -> None:
+    """A project's folder does not become a state folder, and keeps its mode."""
+    project = tmp_path / "project"
+    project.mkdir(mode=0o755)
+    (project / "main.py").write_text("")
+    refused = stagemaker("up", "--port", "0", state=project)
+    assert (refused.returncode, "is no state folder" in refused.stderr) == (1, True)
+    assert project.stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serve_ends_tidily(state: Path, number: signal.Signals) -> None:
+    """Ctrl-C and SIGTERM: exit code 0, no traceback, no address left behind."""
+    command = [sys.executable, "-m", "stagemaker", "serve", "--state", str(state), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("Stage ready at")
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (0, "")
+    assert not (state / "stage.json").exists()
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"version": 1}'])
+def test_damaged_version_file_is_named(state: Path, text: str) -> None:
+    """Without a traceback."""
+    state.mkdir()
+    (state / "version.json").write_text(text)
+    refused = stagemaker("up", "--port", "0", state=state)
+    assert refused.returncode == 1
+    assert "version.json is damaged" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_folder_of_another_account_is_refused(state: Path) -> None:
+    """Keys belong to one account."""
+    assert stagemaker("up", "--port", "0", state=state).returncode == 0
+    stagemaker("down", state=state)
+    refused = stagemaker("up", "--port", "0", "--account", "111111111111", state=state)
+    assert refused.returncode == 1
+    assert "holds keys of account 123456789012" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_background_hands_every_setting_on(tmp_path: Path) -> None:
+    """What `up` is asked for is what `serve` is started with: all fields, by their options."""
+    from dataclasses import replace
+
+    from stagemaker.background import _arguments
+    from stagemaker.cli import _parser, _settings
+    from stagemaker.settings import AuthMode, Settings
+
+    asked = Settings(
+        state=tmp_path,
+        port=4700,
+        account="210987654321",
+        auth=AuthMode.OPEN,
+        allow_reset=True,
+        images=tmp_path,
+        stop_grace=3.0,
+        listen="0.0.0.0",  # noqa: S104 - only handed on
+    )
+    options = _parser().parse_args(["serve", *_arguments(asked)])
+    options.target = "local"
+    assert _settings(options) == asked
+    assert "--port 0 " in " ".join(_arguments(replace(asked, port=0)))
+    url = "http://127.0.0.1:4999"
+    arguments = _arguments(replace(asked, backing_url=url))
+    assert arguments[arguments.index("--backing-url") + 1] == url

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +124,7 @@ def test_container_holds_the_roles_keys_and_no_others(account: Account, monkeypa
     assert sts.get_caller_identity()["Arn"] == f"arn:aws:sts::123456789012:assumed-role/{role}/SageMaker"
     own = account.stage.environment()
     assert own["AWS_SECRET_ACCESS_KEY"] not in variables.values()
+    wait_for(lambda: not list(account.stage.folder.jobs.glob("*/role/credentials.json")))
 
 
 def test_artifacts_hold_what_the_container_left(account: Account) -> None:
@@ -399,7 +401,8 @@ def test_list_filters_sorts_and_pages(account: Account) -> None:
     assert [job["TrainingJobName"] for page in pages for job in page["TrainingJobSummaries"]] == names(SortBy="Name")
     token = sagemaker.list_training_jobs(MaxResults=1)["NextToken"]
     assert error_of(sagemaker.list_training_jobs, NextToken=token, SortBy="Name")[0] == "ValidationException"
-    assert error_of(sagemaker.list_training_jobs, NextToken="junk")[0] == "ValidationException"
+    for junk in ("junk", "NQ==", "W10=", "eyJhIjogMX0=", "WyJhIiwge30sICJiIl0="):
+        assert error_of(sagemaker.list_training_jobs, NextToken=junk)[0] == "ValidationException"
     summary = sagemaker.list_training_jobs(NameContains="c-four")["TrainingJobSummaries"][0]
     assert summary["TrainingJobStatus"] == "Failed"
     assert {"TrainingJobArn", "CreationTime", "LastModifiedTime", "TrainingEndTime"} <= summary.keys()
@@ -419,6 +422,47 @@ def test_tags(account: Account) -> None:
     assert error_of(sagemaker.list_tags, ResourceArn=arn + "-not")[0] == "ResourceNotFound"
     code, _ = error_of(sagemaker.add_tags, ResourceArn=arn, Tags=[{"Key": "aws:x", "Value": "y"}])
     assert code == "ValidationException"
+
+
+@pytest.mark.parametrize(
+    ("expression", "words"), [("val=(", "is no regular expression"), ("val=.*", "has no capture group")]
+)
+def test_metric_definition_that_could_never_match(account: Account, expression: str, words: str) -> None:
+    """Said at once, rather than by a metric that never comes."""
+    algorithm = account.request("x")["AlgorithmSpecification"]
+    algorithm["MetricDefinitions"] = [{"Name": "loss", "Regex": expression}]
+    request = account.request("never", AlgorithmSpecification=algorithm)
+    code, message = error_of(account.client("sagemaker").create_training_job, **request)
+    assert code == "ValidationException"
+    assert words in message
+
+
+def test_expression_that_takes_for_ever_costs_only_its_metric(account: Account) -> None:
+    """The job completes, its log is whole, and other metrics come."""
+    algorithm = account.request("x")["AlgorithmSpecification"]
+    algorithm["MetricDefinitions"] = [
+        {"Name": "evil", "Regex": "(a+)+;"},
+        {"Name": "loss", "Regex": "loss=([0-9.]+)"},
+    ]
+    lines = ["a" * 40, "loss=0.5"] * 5
+    job = account.train("slow-regex", {"lines": json.dumps(lines)}, AlgorithmSpecification=algorithm)
+    assert [metric["MetricName"] for metric in job["FinalMetricDataList"]] == ["loss"]
+    events = account.client("logs").filter_log_events(
+        logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix="slow-regex/"
+    )["events"]
+    assert [event["message"] for event in events] == lines
+
+
+def test_refused_requests_leave_nothing_behind(account: Account) -> None:
+    """Tags that AWS refuses, and a channel named like a way out."""
+    sagemaker = account.client("sagemaker")
+    for tags in ([{"Key": "aws:x", "Value": "y"}], [{"Key": "k", "Value": "1"}, {"Key": "k", "Value": "2"}]):
+        assert error_of(sagemaker.create_training_job, **account.request("bad", Tags=tags))[0] == "ValidationException"
+    account.client("s3").put_object(Bucket="data", Key="train/a", Body=b"x")
+    channel = account.channel("..", "train/")
+    request = account.request("bad", InputDataConfig=[channel])
+    assert "cannot be a folder" in error_of(sagemaker.create_training_job, **request)[1]
+    assert not list((account.stage.folder.jobs).glob("*/bad"))
 
 
 def test_operation_that_is_not_there_says_so(account: Account) -> None:

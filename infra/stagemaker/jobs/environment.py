@@ -10,6 +10,7 @@ from pathlib import Path
 
 from stagemaker.contract.hosts import HOSTS_VARIABLE
 from stagemaker.contract.layout import Layout
+from stagemaker.jobs.objects import stage_endpoint
 from stagemaker.jobs.spec import TrainingSpec
 from stagemaker.ports import Credentials
 
@@ -60,7 +61,7 @@ def _role(stage_file: Path, keys: Credentials) -> dict[str, str]:
     role = {
         "AWS_ACCESS_KEY_ID": keys.access_key_id,
         "AWS_SECRET_ACCESS_KEY": keys.secret_access_key,
-        "AWS_ENDPOINT_URL": json.loads(stage_file.read_text())["endpoint"],
+        "AWS_ENDPOINT_URL": stage_endpoint(stage_file),
         "AWS_EC2_METADATA_DISABLED": "true",
     }
     return {**role, "AWS_SESSION_TOKEN": keys.session_token} if keys.session_token else role

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from stagemaker.jobs.pipe import PipeFeeder
 
 
+_LAST_LINES_SECONDS = 60.0
+"""For what is still in the pipe when the container has ended. A process that escaped may hold the pipe for ever."""
+
+
 class Host:
     """`algo-n` in one attempt of the job. The folder starts empty."""
 
@@ -142,7 +146,7 @@ class Host:
         for pipe in self._pipes:
             pipe.close()
         if self._pump is not None:
-            self._pump.join(timeout=5)
+            self._pump.join(timeout=_LAST_LINES_SECONDS)
         if self._usage is not None and (event := self._usage.close()):
             self._record.write(event)
         if self._checkpoints is not None and self._checkpoints.ident is not None:

@@ -53,7 +53,8 @@ class ProcessImages:
         if self._folder is not None:
             for name in (f"{repository}:{tag}", repository):
                 program = self._folder / name / "train"
-                if program.is_file() and os.access(program, os.X_OK):
+                inside = program.resolve().is_relative_to(self._folder.resolve())
+                if inside and program.is_file() and os.access(program, os.X_OK):
                     return Program((str(program),))
         return self._none(image, f"this stage runs {', '.join(sorted(self._algorithms))} and the programs of --images")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from pathlib import Path
@@ -25,11 +26,13 @@ class LogPump(threading.Thread):
         self._record = record
 
     def run(self) -> None:
-        """Until the output ends."""
+        """Until the output ends. Whatever happens the pipe is emptied, or the container would wait for ever."""
         with self._file.open("ab", buffering=0) as log:
             while raw := self._output.readline(LONGEST_EVENT):
                 now = time.time()
                 line = raw.decode("utf-8", errors="replace").rstrip("\r\n")
-                log.write(f"{int(now * 1000)}\t{stored_line(line)}\n".encode())
-                if found := [MetricEvent(now, name, value) for name, value in self._scanner.scan(line)]:
-                    self._record.write(*found)
+                found = [MetricEvent(now, name, value) for name, value in self._scanner.scan(line)]
+                with contextlib.suppress(OSError):  # a full disk costs the line, not the job
+                    log.write(f"{int(now * 1000)}\t{stored_line(line)}\n".encode())
+                    if found:
+                        self._record.write(*found)

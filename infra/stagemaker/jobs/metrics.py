@@ -9,10 +9,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from stagemaker.jobs.spec import MetricDefinition
 
+if TYPE_CHECKING:
+    import regex
+
 TAB = "#011"
+
+LINE_SECONDS = 0.5
+MOST_TIMEOUTS = 3
 
 
 def stored_line(line: str) -> str:
@@ -21,28 +28,53 @@ def stored_line(line: str) -> str:
 
 
 class MetricScanner:
-    """Finds the values of some metric definitions in log lines."""
+    """Finds the values of some metric definitions in log lines.
+
+    A user's expression can take ages over a line. It is given `LINE_SECONDS`, and after `MOST_TIMEOUTS` such lines
+    it is not asked any more: the log and the job go on without that metric.
+    """
 
     def __init__(self, definitions: Iterable[MetricDefinition]) -> None:
-        self._definitions = [
-            (definition.name, re.compile(definition.regex), required_text(definition.regex))
-            for definition in definitions
-        ]
+        self._definitions = [_Definition(definition) for definition in definitions]
 
     def scan(self, line: str) -> Iterator[tuple[str, float]]:
         """Name and value of every match in `line`. What is not a finite number is not a metric."""
         stored = stored_line(line)
-        for name, pattern, literal in self._definitions:
-            # An algorithm brings some sixty definitions: a plain search first spares most of them.
-            if literal and literal not in stored and literal not in line:
-                continue
-            for match in pattern.finditer(stored) if pattern.search(stored) else pattern.finditer(line):
+        for definition in self._definitions:
+            for match in definition.matches(stored, line):
                 value = _number(match)
                 if value is not None:
-                    yield name, value
+                    yield definition.name, value
 
 
-def _number(match: re.Match[str]) -> float | None:
+class _Definition:
+    def __init__(self, definition: MetricDefinition) -> None:
+        self.name = definition.name
+        self._source = definition.regex
+        # An algorithm brings some sixty definitions: a plain search first spares most of them.
+        self._literal = required_text(definition.regex)
+        self._pattern: regex.Pattern[str] | None = None
+        self._timeouts = 0
+
+    def matches(self, stored: str, line: str) -> list[regex.Match[str]]:
+        """All matches in the line as it is stored, or else as it was printed."""
+        if self._timeouts >= MOST_TIMEOUTS or not (
+            self._literal is None or self._literal in stored or self._literal in line
+        ):
+            return []
+        if self._pattern is None:
+            import regex  # 20 ms, when the first line may match; unlike `re` it can be told when to stop
+
+            self._pattern = regex.compile(self._source)
+        try:
+            found = list(self._pattern.finditer(stored, timeout=LINE_SECONDS, concurrent=True))
+            return found or list(self._pattern.finditer(line, timeout=LINE_SECONDS, concurrent=True))
+        except TimeoutError:
+            self._timeouts += 1
+            return []
+
+
+def _number(match: regex.Match[str]) -> float | None:
     if not match.re.groups or match.group(1) is None:
         return None
     try:

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
+from stagemaker.jobs.object_stream import PATIENCE_SECONDS, ObjectStream
 from stagemaker.jobs.signing import sign_s3
 from stagemaker.jobs.spec import S3Uri
 from stagemaker.ports import Credentials
 
-PATIENCE_SECONDS = 900.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 _PIECE = 1024 * 1024
 
@@ -55,16 +55,29 @@ class ObjectClient:
         """All objects whose key starts with `prefix`, in the order of their keys."""
         query = {"list-type": "2", "prefix": prefix}
         while True:
-            response = self._call("GET", f"/{bucket}", query)
-            page = ET.fromstring(response.read())  # noqa: S314 - the stage's own answer
+            page = ET.fromstring(self._page(bucket, query))  # noqa: S314 - the stage's own answer
             for entry in page.iter(_tag(page, "Contents")):
                 yield ObjectInfo(_text(entry, "Key"), int(_text(entry, "Size")))
             if _text(page, "IsTruncated") != "true":
                 return
             query["continuation-token"] = _text(page, "NextContinuationToken")
 
+    def _page(self, bucket: str, query: Mapping[str, str]) -> bytes:
+        """One page of a list, whole: a body that breaks off is asked for again."""
+        give_up = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            response = self._call("GET", f"/{bucket}", query)
+            try:
+                page = response.read()
+            except (OSError, http.client.HTTPException):
+                if time.monotonic() > give_up:
+                    raise
+                self.close()
+            else:
+                return page
+
     def download(self, uri: S3Uri, file: Path) -> None:
-        """Write the object to `file`, piece by piece."""
+        """Write the object to `file`, piece by piece and whole. Raises ObjectsError, BrokenOffError, OSError."""
         stream = self.open(uri)
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("wb") as target:
@@ -72,12 +85,17 @@ class ObjectClient:
                 target.write(piece)
 
     def open(self, uri: S3Uri) -> ObjectStream:
-        """The object as a stream; read it to its end before the next call."""
-        return ObjectStream(self, uri)
+        """The object as a stream; read it to its end, or `close`, before the next call."""
+        path, begun = f"/{uri.bucket}/{uri.key}", False
 
-    def get(self, uri: S3Uri, headers: Mapping[str, str]) -> http.client.HTTPResponse:
-        """GetObject with more headers; a stream of one connection, which may break off."""
-        return self._call("GET", f"/{uri.bucket}/{uri.key}", {}, headers=headers)
+        def fetch(headers: Mapping[str, str]) -> http.client.HTTPResponse:
+            nonlocal begun
+            if begun:
+                self.close()
+            begun = True
+            return self._call("GET", path, {}, headers=headers)
+
+        return ObjectStream(fetch)
 
     def upload(self, file: Path, uri: S3Uri) -> None:
         """Put `file` as one object (S3 takes up to 5 GB so)."""
@@ -126,7 +144,7 @@ class ObjectClient:
         query: Mapping[str, str],
         body: IO[bytes] | None,
         size: int,
-        more: Mapping[str, str],
+        extra: Mapping[str, str],
     ) -> http.client.HTTPResponse:
         if self._connection is None:
             address = urlsplit(json.loads(self.stage_file.read_text())["endpoint"])
@@ -135,50 +153,23 @@ class ObjectClient:
         target, headers = sign_s3(
             method, f"{connection.host}:{connection.port}", path, query, self.credentials, self.region
         )
-        headers.update(more)
+        headers |= extra  # not signed: S3 asks that only of x-amz-* headers
         if body is not None:
             headers["content-length"] = str(size)
         connection.request(method, target, body=body, headers=headers)
         return connection.getresponse()
 
 
-class ObjectStream:
-    """An object from its beginning to its end, whole even when the stage is killed in the middle of it.
-
-    http.client ends a body that breaks off as if it were complete. So the bytes are counted, and the rest
-    is asked for again, of the same version of the object. `read` raises ObjectsError, OSError.
-    """
-
-    def __init__(self, client: ObjectClient, uri: S3Uri) -> None:
-        self._client = client
-        self._uri = uri
-        self._at = 0
-        self._response = client.get(uri, {})
-        self._size = int(self._response.headers["Content-Length"])
-        self._version = self._response.headers["ETag"]
-
-    def read(self, size: int = -1) -> bytes:
-        """At most `size` bytes, none at the end; all that is left without a size."""
-        if size < 0:
-            return b"".join(iter(lambda: self.read(_PIECE), b""))
-        give_up = time.monotonic() + PATIENCE_SECONDS
-        while self._at < self._size and size:
-            try:
-                piece = self._response.read(min(size, self._size - self._at))
-            except (OSError, http.client.HTTPException):
-                piece = b""
-            if piece:
-                self._at += len(piece)
-                if self._at == self._size:
-                    self._response.read()  # so that the connection can be used again
-                return piece
+def stage_endpoint(stage_file: Path) -> str:
+    """The address of the running stage; waits for one that is being restarted. Raises OSError after all patience."""
+    give_up = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return str(json.loads(stage_file.read_text())["endpoint"])
+        except OSError:
             if time.monotonic() > give_up:
-                raise ObjectsError("IncompleteBody", "The object broke off and could not be continued")
-            self._client.close()
-            time.sleep(_FIRST_PAUSE)
-            headers = {"range": f"bytes={self._at}-", "if-match": self._version}
-            self._response = self._client.get(self._uri, headers)
-        return b""
+                raise
+            time.sleep(_LONGEST_PAUSE)
 
 
 def _tag(root: ET.Element, name: str) -> str:

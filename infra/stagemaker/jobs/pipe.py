@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Protocol, cast
+from typing import Protocol
 
 from stagemaker.contract.layout import Layout
 from stagemaker.jobs.augmented import records
@@ -89,12 +89,10 @@ class PipeFeeder(threading.Thread):
             return
         wraps = self._channel.config.record_wrapper == "RecordIO"
         for entry in selected(self._objects, self._channel, self._share, epoch):
-            stream = self._objects.open(entry.uri)
-            source: Readable = (
-                gzip.GzipFile(fileobj=cast("IO[bytes]", stream)) if self._channel.compression == "Gzip" else stream
-            )
+            response = self._objects.open(entry.uri)
+            source: Readable = gzip.GzipFile(fileobj=response) if self._channel.compression == "Gzip" else response
             yield from wrapped(source) if wraps else in_pieces(source)
-            stream.read()  # so that the connection can be used again
+            response.read()  # so that the connection can be used again
 
     def _fifo(self, epoch: int) -> Path:
         return self._layout.data / f"{self._channel.config.name}_{epoch}"

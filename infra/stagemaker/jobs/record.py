@@ -114,8 +114,15 @@ class Entry:
     offset: int
 
 
+class RecordError(Exception):
+    """A line of a record is no event."""
+
+
 def read_record(file: Path, offset: int = 0) -> Iterator[Entry]:
-    """The events from byte `offset` on. A last line without its end is left for the next time."""
+    """The events from byte `offset` on. A last line without its end is left for the next time.
+
+    Raises RecordError for a whole line that is no event.
+    """
     try:
         with file.open("rb") as source:
             source.seek(offset)
@@ -126,5 +133,9 @@ def read_record(file: Path, offset: int = 0) -> Iterator[Entry]:
         if not line.endswith(b"\n"):
             return
         offset += len(line)
-        document = json.loads(line)
-        yield Entry(_KINDS[document.pop("event")](**document), offset)
+        try:
+            document = json.loads(line)
+            event = _KINDS[document.pop("event")](**document)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RecordError(f"{file} before byte {offset}: {error!r}") from error
+        yield Entry(event, offset)

@@ -72,6 +72,7 @@ class TrainingRunner:
                 remove_tree(self.directory.host(host.name))
         self.record.write(end)
         self.record.close()
+        self.directory.credentials.unlink(missing_ok=True)  # the role's keys are good for weeks
 
     def _attempt(self) -> EndEvent:
         """Start to end on fresh hosts. Raises Interrupted when a spot job loses them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import subprocess
 import sys
@@ -12,8 +13,13 @@ from pathlib import Path
 
 from stagemaker.jobs.directory import JobDirectory
 from stagemaker.jobs.endings import INTERNAL_ERROR
-from stagemaker.jobs.record import EndEvent, Entry, RecordWriter, StatusEvent, read_record
+from stagemaker.jobs.record import EndEvent, Entry, RecordError, RecordWriter, StatusEvent, read_record
 from stagemaker.jobs.spec import TrainingSpec
+
+_LOG = logging.getLogger(__name__)
+
+RETRY_SECONDS = 2.0
+"""Before a record that could not be taken in is tried again."""
 
 TICK_SECONDS = 0.03
 """Between two looks at the records of the running jobs; a look at one that has not grown is one stat."""
@@ -62,8 +68,8 @@ class Supervisor:
     def request_stop(self, directory: JobDirectory) -> None:
         """Ask the runner to stop its container. A job that waits for a slot begins, to end at once."""
         directory.stop_request.touch()
-        if self._waiting.pop(directory.root, None):
-            self._start(directory)
+        if directory.root in self._waiting and self._start(directory):
+            del self._waiting[directory.root]
 
     def forget_all(self) -> None:
         """End every runner and drop every job: for a reset of the account."""
@@ -72,28 +78,41 @@ class Supervisor:
         self._waiting.clear()
         self._running.clear()
 
-    @property
-    def busy(self) -> bool:
-        """Whether a job is running or waits to."""
-        return bool(self._waiting or self._running)
-
     def _fill_slots(self) -> None:
         for root, directory in list(self._waiting.items()):
             if len(self._running) >= self._slots:
                 return
+            if not self._start(directory):
+                return  # no process can be had now: they keep their places
             del self._waiting[root]
-            self._start(directory)
 
-    def _start(self, directory: JobDirectory) -> None:
-        self._running[directory.root] = _Running(directory, 0, _spawn(directory))
+    def _start(self, directory: JobDirectory) -> bool:
+        try:
+            process = _spawn(directory)
+        except OSError:
+            _LOG.exception("no runner for %s could be started; it is tried again", directory.root.name)
+            return False
+        self._running[directory.root] = _Running(directory, 0, process)
+        return True
 
     async def _watch(self) -> None:
         while True:
             for root, running in list(self._running.items()):
-                if running.advance(self._fold):
+                if self._advance(running):
                     self._running.pop(root, None)
-                    self._fill_slots()
+            self._fill_slots()
             await asyncio.sleep(TICK_SECONDS if self._running else TICK_SECONDS * 2)
+
+    def _advance(self, running: _Running) -> bool:
+        """Whether the job is over. What goes wrong with one job, such as a full disk, never stops the others."""
+        if time.monotonic() < running.not_before:
+            return False
+        try:
+            return running.advance(self._fold)
+        except Exception:  # noqa: BLE001 - whatever it is, the other jobs go on
+            _LOG.exception("the record of %s could not be taken in; it is tried again", running.directory.root.name)
+            running.not_before = time.monotonic() + RETRY_SECONDS
+            return False
 
 
 class _Running:
@@ -103,6 +122,7 @@ class _Running:
         self.directory = directory
         self.offset = offset
         self.process = process
+        self.not_before = 0.0
 
     def advance(self, fold: Fold) -> bool:
         """Fold what is new; True when the job is over."""
@@ -113,21 +133,29 @@ class _Running:
         except FileNotFoundError:
             grown = False
         if grown:
-            entries = list(read_record(self.directory.record, self.offset))
+            try:
+                entries = list(read_record(self.directory.record, self.offset))
+            except RecordError:
+                _LOG.exception("the record of %s is damaged", self.directory.root.name)
+                self.kill()
+                return self._fail(fold)
             if entries:
                 fold(self.directory, entries)
                 self.offset = entries[-1].offset
-                if isinstance(entries[-1].event, EndEvent):
+                if any(isinstance(entry.event, EndEvent) for entry in entries):
                     self._reap()
                     return True
         if not alive:
             self._reap()
             if self._begin_again():
                 return False
-            end = EndEvent(time.time(), "Failed", "Failed", "Training job failed", INTERNAL_ERROR)
-            fold(self.directory, [Entry(end, self.offset)])
-            return True
+            return self._fail(fold)
         return False
+
+    def _fail(self, fold: Fold) -> bool:
+        end = EndEvent(time.time(), "Failed", "Failed", "Training job failed", INTERNAL_ERROR)
+        fold(self.directory, [Entry(end, self.offset)])
+        return True
 
     def _begin_again(self) -> bool:
         """Start another runner, as long as the job's RetryStrategy allows. The record counts the attempts."""

@@ -10,7 +10,7 @@ import asyncio
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -130,17 +130,14 @@ class Documents:
         return {row["key"]: row["value"] for row in rows}
 
     def put_tags(self, arn: str, tags: Mapping[str, str]) -> None:
-        """Add tags or replace their values. Raises AwsError for more than 50, or AWS's own prefix."""
-        for key in tags:
-            if key.lower().startswith("aws:"):
-                raise AwsError("ValidationException", f"System tags cannot be added or updated by a user: {key}")
+        """Add tags or replace their values. Raises AwsError for more than 50."""
         with self.store.transaction() as connection:
             connection.executemany(
                 "INSERT OR REPLACE INTO sagemaker_tags VALUES (?, ?, ?)",
                 [(arn, key, value) for key, value in tags.items()],
             )
-            if len(self.tags(arn)) > 50:
-                raise AwsError("ResourceLimitExceeded", "A resource can have at most 50 tags.")
+            if len(self.tags(arn)) > MOST_TAGS:
+                raise AwsError("ResourceLimitExceeded", f"A resource can have at most {MOST_TAGS} tags.")
 
     def delete_tags(self, arn: str, keys: list[str]) -> None:
         """Remove tags; a key that is not there is no error."""
@@ -155,11 +152,29 @@ class Documents:
         self._notify()
 
 
+MOST_TAGS = 50
+
+
+def read_tags(entries: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """The tags of a request. Raises AwsError for a key given twice, AWS's own prefix, or more than 50."""
+    tags: dict[str, str] = {}
+    for entry in entries:
+        key = entry["Key"]
+        if key.lower().startswith("aws:"):
+            raise AwsError("ValidationException", f"System tags cannot be added or updated by a user: {key}")
+        if key in tags:
+            raise AwsError("ValidationException", f"Duplicate tag keys found: {key}")
+        tags[key] = entry["Value"]
+    if len(tags) > MOST_TAGS:
+        raise AwsError("ResourceLimitExceeded", f"A resource can have at most {MOST_TAGS} tags.")
+    return tags
+
+
 def _epoch(value: object) -> float:
     if isinstance(value, datetime):
         return value.timestamp()
     raise TypeError(f"{type(value)} has no place in a document")
 
 
-def _dump(document: Document, default: Callable[[object], float] = _epoch) -> str:
-    return json.dumps(document, default=default)
+def _dump(document: Document) -> str:
+    return json.dumps(document, default=_epoch)

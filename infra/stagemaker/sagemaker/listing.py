@@ -91,9 +91,12 @@ def _write_token(query: str, position: object, name: str) -> str:
 
 def _read_token(token: str, query: str) -> list[Any]:
     try:
-        of_query, position, name = json.loads(base64.urlsafe_b64decode(token))
+        found = json.loads(base64.urlsafe_b64decode(token))
     except ValueError as error:
         raise ValidationError("Invalid NextToken.") from error
-    if of_query != query:
-        raise ValidationError("Invalid NextToken. It belongs to a request with other parameters.")
-    return [position, name]
+    match found:
+        case [str(of_query), str() | int() | float() | None as position, str(name)]:
+            if of_query != query:
+                raise ValidationError("Invalid NextToken. It belongs to a request with other parameters.")
+            return [position, name]
+    raise ValidationError("Invalid NextToken.")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stagemaker.sagemaker.documents import Documents
+from stagemaker.sagemaker.documents import Documents, read_tags
 from stagemaker.sagemaker.family import Family
 from stagemaker.sagemaker.listing import list_resources
 from stagemaker.sagemaker.quotas import Quotas
@@ -115,7 +115,7 @@ class SageMakerService:
 
     async def _add_tags(self, context: Context, parameters: dict[str, Any]) -> dict[str, Any]:
         arn = self._existing(context, parameters["ResourceArn"])
-        self.documents.put_tags(arn, {tag["Key"]: tag["Value"] for tag in parameters["Tags"]})
+        self.documents.put_tags(arn, read_tags(parameters["Tags"]))
         return {"Tags": self._tag_list(arn)}
 
     async def _list_tags(self, context: Context, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -44,6 +44,8 @@ def _channel(entry: Entry, mode: str) -> ChannelSource:
 def _problem(entry: Entry, source: Entry, mode: str) -> str | None:
     """What the developer guide rules out. The sentences are ours."""
     data_type = source["S3DataType"]
+    if entry["ChannelName"] in {".", ".."}:
+        return "this name cannot be a folder."
     is_augmented = data_type == "AugmentedManifestFile"
     if is_augmented and mode != "Pipe":
         return "an AugmentedManifestFile is only supported in Pipe mode."

@@ -14,7 +14,7 @@ from stagemaker.jobs.record import Entry, Event, LogEvent
 from stagemaker.jobs.supervisor import Supervisor
 from stagemaker.ports import Credentials, Events, Logs, Metrics, Objects, PortError, Roles
 from stagemaker.sagemaker import training_request, transitions
-from stagemaker.sagemaker.documents import Document, Documents
+from stagemaker.sagemaker.documents import Document, Documents, read_tags
 from stagemaker.sagemaker.family import Family, requested_resource_not_found
 from stagemaker.sagemaker.honoured import refuse_unhonoured
 from stagemaker.sagemaker.quotas import Quotas
@@ -126,13 +126,16 @@ class TrainingJobs:
         credentials = await self._assume(role, region)
         for channel in spec.channels:
             await self._check_input(str(channel.source), role, region, credentials)
+        tags = read_tags(parameters.get("Tags", []))
         document = training_document(parameters, spec)
+        # From here on nothing is awaited, so nobody can take the name between this look and the document.
+        if self.documents.find(TRAINING_JOB, region, name) is not None:
+            raise TRAINING_JOB.exists(arn)
         directory = self._directory(region, name)
         remove_tree(directory.root)  # a folder without a document was never acknowledged
         directory.root.mkdir(parents=True)
         spec.save(directory.spec)
         _save_credentials(directory.credentials, credentials)
-        tags = {tag["Key"]: tag["Value"] for tag in parameters.get("Tags", [])}
         with self.documents.store.transaction():
             self.documents.create(TRAINING_JOB, region, name, document, tags)
             self._announce(region, document)
@@ -146,13 +149,14 @@ class TrainingJobs:
         status = document["TrainingJobStatus"]
         if status not in TRAINING_JOB.transitional:
             raise ValidationError(f"The request was rejected because the training job is in status {status}.")
+        # Asked for first: a kill between the two must not leave a job that says Stopping and goes on.
+        self.supervisor.request_stop(self._directory(region, name))
         if status != "Stopping":
             document["TrainingJobStatus"] = "Stopping"
             transitions.enter(document, "Stopping", "Stopping the training job", time.time())
             with self.documents.store.transaction():
                 self.documents.save(TRAINING_JOB, region, name, document)
                 self._announce(region, document)
-        self.supervisor.request_stop(self._directory(region, name))
         return {}
 
     def _check_quotas(self, parameters: dict[str, Any], region: str) -> None:

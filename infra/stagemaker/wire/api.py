@@ -98,7 +98,7 @@ class Api:
         if name not in self.handlers:
             raise UnsupportedError(
                 f"{self.model.service_name}:{name} is not implemented by this version of Stagemaker. "
-                "See docs/fidelity.md for what is, or run the lab against AWS (--target aws)."
+                "docs/fidelity.md says what is."
             )
         return Invocation(operation, codec.read(operation, request), codec)
 

@@ -1,0 +1,85 @@
+"""A transfer that breaks off goes on where it stopped, and never passes for a whole one."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from stagemaker.jobs.objects import ObjectClient, ObjectsError
+from stagemaker.jobs.spec import S3Uri
+from stagemaker.ports import Credentials
+
+BODY = bytes(range(256)) * 4000
+
+
+class Breaking(http.server.BaseHTTPRequestHandler):
+    """Promises all that is left of the object, sends a third of it and hangs up, until it has sent the end."""
+
+    etag: ClassVar[str] = '"one"'
+    changes: ClassVar[bool] = False
+    asked: ClassVar[list[str | None]] = []
+
+    def do_GET(self) -> None:
+        """One broken answer."""
+        asked = self.headers.get("range")
+        Breaking.asked.append(asked)
+        if asked and self.changes:
+            self.send_response(412)
+            self.end_headers()
+            self.wfile.write(b"<Error><Code>PreconditionFailed</Code><Message>changed</Message></Error>")
+            return
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
+        assert not asked or self.headers["if-match"] == self.etag
+        rest = BODY[start:]
+        self.send_response(206 if asked else 200)
+        self.send_header("etag", self.etag)
+        self.send_header("content-length", str(len(rest)))
+        self.end_headers()
+        self.wfile.write(rest[: max(1, len(rest) // 3)] if len(rest) > 10 else rest)
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[ObjectClient]:
+    """A runner's client of the breaking server."""
+    Breaking.asked = []
+    Breaking.changes = False
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Breaking)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    (tmp_path / "stage.json").write_text(json.dumps({"endpoint": f"http://127.0.0.1:{server.server_port}"}))
+    made = ObjectClient(tmp_path / "stage.json", "us-east-1", Credentials("AKIA", "secret"))
+    yield made
+    made.close()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_download_is_whole(client: ObjectClient, tmp_path: Path) -> None:
+    """However often the server hangs up, every byte arrives, once."""
+    client.download(S3Uri("b", "k"), tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == BODY
+    assert len(Breaking.asked) > 5
+    assert Breaking.asked[0] is None
+
+
+def test_object_that_changes_meanwhile_is_no_mixture(client: ObjectClient, tmp_path: Path) -> None:
+    """The end of another object does not fit: the job hears of it."""
+    Breaking.changes = True
+    with pytest.raises(ObjectsError, match="PreconditionFailed"):
+        client.download(S3Uri("b", "k"), tmp_path / "file")
+
+
+def test_stream_can_be_read_in_small_pieces(client: ObjectClient) -> None:
+    """As a pipe does."""
+    stream = client.open(S3Uri("b", "k"))
+    assert b"".join(iter(lambda: stream.read(1000), b"")) == BODY
