@@ -25,7 +25,11 @@ class Who(StrEnum):
 
 
 def stage_environment(folder: StateFolder, endpoint: str, who: Who) -> dict[str, str]:
-    """What a client needs to reach the stage by its endpoint, with one of the account's keys."""
+    """What a client needs to reach the stage by its endpoint, with one of the account's keys.
+
+    NO_PROXY in both spellings: with HTTP_PROXY set, as behind a company's proxy, botocore would send the
+    calls for the loopback endpoint there.
+    """
     keys = KeyFile(folder.keys).read()
     pair = {Who.LEARNER: keys.learner, Who.ADMIN: keys.admin, Who.ROOT: keys.root}[who]
     config, credentials = folder.client / "config", folder.client / "credentials"
@@ -46,6 +50,8 @@ def stage_environment(folder: StateFolder, endpoint: str, who: Who) -> dict[str,
         "STAGEMAKER_STATE": str(folder.root),
         "STAGEMAKER_ID": folder.id,
         "STAGEMAKER_BACKING": folder.backing_kind,
+        "NO_PROXY": _NO_PROXY,
+        "no_proxy": _NO_PROXY,
     }
 
 

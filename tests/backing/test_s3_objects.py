@@ -228,3 +228,45 @@ def test_only_a_bucket_s_own_cors_rules_answer(s3: Any, stage: Any) -> None:
     assert allowed() == "http://localhost:3000"
     listed = stage.client("iam").list_users()["ResponseMetadata"]["HTTPHeaders"]
     assert not [name for name in listed if name.startswith("access-control-")]
+
+
+def test_a_copy_that_changes_nothing_is_refused(s3: Any) -> None:
+    """An object is copied onto itself only to change it, or to bring a version back."""
+    same = {"Bucket": "data", "Key": "a b", "CopySource": {"Bucket": "data", "Key": "a b"}}
+    with pytest.raises(ClientError) as error:
+        s3.copy_object(**same)
+    assert _code(error) == "NoSuchKey"
+    s3.put_object(Bucket="data", Key="a b", Body=b"x", Metadata={"of": "old"})
+    for more in ({}, {"MetadataDirective": "COPY"}, {"TaggingDirective": "REPLACE", "Tagging": "a=b"}):
+        with pytest.raises(ClientError, match="trying to copy an object to itself without changing") as error:
+            s3.copy_object(**same, **more)
+        assert _code(error) == "InvalidRequest"
+    assert s3.head_object(Bucket="data", Key="a b")["Metadata"] == {"of": "old"}
+    s3.copy_object(**same, StorageClass="STANDARD_IA")
+    s3.copy_object(**same, ServerSideEncryption="AES256")
+    s3.copy_object(**same, MetadataDirective="REPLACE", Metadata={"of": "new"})
+    assert s3.head_object(Bucket="data", Key="a b")["Metadata"] == {"of": "new"}
+    s3.copy_object(Bucket="data", Key="other", CopySource={"Bucket": "data", "Key": "a b"})
+    s3.create_bucket(Bucket="data-2")
+    s3.copy_object(Bucket="data-2", Key="a b", CopySource={"Bucket": "data", "Key": "a b"})
+    s3.put_bucket_versioning(Bucket="data", VersioningConfiguration={"Status": "Enabled"})
+    version = s3.put_object(Bucket="data", Key="a b", Body=b"y")["VersionId"]
+    s3.copy_object(**{**same, "CopySource": {"Bucket": "data", "Key": "a b", "VersionId": version}})
+    with pytest.raises(ClientError, match="to itself"):
+        s3.copy_object(**same)
+
+
+def test_owners_have_an_id_and_no_name(s3: Any) -> None:
+    """As S3 answers since November 2025; what an object says is its own."""
+    name = b"<?xml version='1.0'?><DisplayName>ministack</DisplayName>"
+    s3.put_object(Bucket="data", Key="k", Body=name)
+    owners = [
+        s3.list_buckets()["Owner"],
+        s3.get_bucket_acl(Bucket="data")["Owner"],
+        s3.get_object_acl(Bucket="data", Key="k")["Owner"],
+        s3.list_objects_v2(Bucket="data", FetchOwner=True)["Contents"][0]["Owner"],
+        s3.list_object_versions(Bucket="data")["Versions"][0]["Owner"],
+    ]
+    assert [sorted(owner) for owner in owners] == [["ID"]] * 5
+    assert len({owner["ID"] for owner in owners}) == 1
+    assert s3.get_object(Bucket="data", Key="k")["Body"].read() == name

@@ -55,6 +55,47 @@ def test_web_pages_are_refused(origin: str) -> None:
 def test_a_page_of_the_stage_itself_gets_in() -> None:
     """Same origin is no foreign page."""
     guard.check(request(origin="http://127.0.0.1:4566"), PRIVATE)
+    guard.check(request(referer="http://127.0.0.1:4566/data/page.html", sec_fetch_site="same-origin"), PRIVATE)
+
+
+FORGED = "Action=CreateUser&UserName=evil&Version=2010-05-08&X-Amz-Credential=x/20260101/us-east-1/iam/aws4_request"
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64) Firefox/60.0"
+
+
+@pytest.mark.parametrize("path", ["/", "/data/k", "/_stagemaker/reset"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec_fetch_site": "cross-site"},
+        {"sec_fetch_site": "same-site"},
+        {"sec_fetch_site": "unheard-of"},
+        {"sec_fetch_site": ""},
+        {"referer": "https://evil.example/page"},
+        {"referer": "http://localhost:8888/notebook"},
+        {"referer": "no address"},
+    ],
+)
+def test_images_of_web_pages_are_refused(path: str, headers: dict[str, str]) -> None:
+    """What `<img src>` sends has no Origin; Sec-Fetch-Site or Referer tell, for the control paths too."""
+    with pytest.raises(AwsError, match="web page") as refused:
+        guard.check(request(path, FORGED, user_agent=BROWSER, **headers), PRIVATE)
+    assert refused.value.status == 403
+
+
+def test_an_address_that_the_user_types_gets_in() -> None:
+    """Such as a presigned URL that is opened in a browser."""
+    guard.check(request("/data/k", "X-Amz-Signature=0", sec_fetch_site="none", user_agent=BROWSER), PRIVATE)
+
+
+@pytest.mark.parametrize("query", [FORGED, FORGED.replace("Action", "%41ction")])
+def test_old_browsers_may_only_read_objects(query: str) -> None:
+    """Without Sec-Fetch-Site nobody knows whose page asks: no queries, no writes."""
+    guard.check(request("/data/k", user_agent=BROWSER), PRIVATE)
+    guard.check(request("/", query, user_agent="aws-cli/1.46.3"), PRIVATE)
+    writing = Request("POST", "/", "", {"host": "127.0.0.1:4566", "user-agent": BROWSER})
+    for call in (request("/", query, user_agent=BROWSER), writing):
+        with pytest.raises(AwsError, match="may only read objects"):
+            guard.check(call, PRIVATE)
 
 
 @pytest.mark.parametrize("path", ["/_ministack/reset", "/%5Fministack/reset", "/health", "/_ministack"])

@@ -178,8 +178,7 @@ class EmbeddedBacking:
     async def _carry_out(self, call: Call, receive: Receive) -> s3_calls.Answer:
         if call.service not in SERVICES:
             raise UnsupportedError(
-                f"Stagemaker does not serve {call.service}. See docs/fidelity.md for what it does, "
-                "or run against AWS (--target aws)."
+                f"Stagemaker does not serve {call.service}. docs/fidelity.md says what it does."
             )
         await self._no_reset.wait()
         account = self._running()

@@ -44,14 +44,14 @@ TOUCHED: Mapping[str, str] = {
     "iam": f"{_STATE} _access_keys _aws_managed_policies _make_aws_managed_record _now _seed_aws_managed_policies",
     "kms": f"{_STATE} _create_alias _create_key _resolve_key",
     "s3": (
-        f"{_STATE} S3_NS _NEW_BUCKET_PUBLIC_ACCESS_BLOCK _bucket_default_sse_headers _bucket_versioning _buckets "
-        "_check_put_preconditions _check_sse_c_part _complete_multipart_upload _completed_multipart_uploads "
-        "_compute_s3_checksum _delete_persisted_object _fire_s3_event_async _maybe_replicate _multipart_uploads "
-        "_new_bucket_public_access_block _object_acl _object_annotations _object_legal_hold _object_retention "
-        "_object_tags _object_versions _parse_range _persist_delete_marker _persist_displaced_version "
-        "_persist_version_state _record_object_version _reschedule_restores _stored_sse_headers _xml_body "
-        "cors_preflight cors_response_headers format_head_response fromstring is_standard_object_request md5_hash "
-        "now_iso"
+        f"{_STATE} S3_NS _NEW_BUCKET_PUBLIC_ACCESS_BLOCK _bucket_default_sse_headers _bucket_encryption "
+        "_bucket_versioning _buckets _check_put_preconditions _check_sse_c_part _complete_multipart_upload "
+        "_completed_multipart_uploads _compute_s3_checksum _delete_persisted_object _fire_s3_event_async "
+        "_maybe_replicate _multipart_uploads _new_bucket_public_access_block _object_acl _object_annotations "
+        "_object_legal_hold _object_retention _object_tags _object_versions _parse_range _persist_delete_marker "
+        "_persist_displaced_version _persist_version_state _record_object_version _reschedule_restores "
+        "_stored_sse_headers _xml_body cors_preflight cors_response_headers format_head_response fromstring "
+        "is_standard_object_request md5_hash now_iso"
     ),
     "secretsmanager": _STATE,
     "sns": f"{_STATE} _HOST _PORT _http_post_sync",

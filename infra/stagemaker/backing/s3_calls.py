@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from stagemaker.backing import encryption, multipart
+from stagemaker.backing import copying, encryption, multipart
 from stagemaker.backing.bodies import Bodies, StoredBody
 from stagemaker.backing.call import Call
 from stagemaker.backing.changes import Changes
@@ -22,6 +22,7 @@ from stagemaker.backing.configurations import checked_configuration
 from stagemaker.backing.intake import receive_s3
 from stagemaker.backing.ministack_patches import Ministack
 from stagemaker.backing.port import Receive
+from stagemaker.backing.s3_documents import nameless_owners
 from stagemaker.wire.errors import AwsError
 
 _SUBRESOURCES = {"tagging", "acl", "retention", "legal-hold", "annotation", "restore", "torrent"}
@@ -136,8 +137,11 @@ async def carry_out(ministack: Ministack, call: Call, body: bytes) -> Answer:
     body = checked_configuration(call, body)
     if kind.writes:
         encryption.name_key(ministack, call.headers)
+    copying.check_copy(ministack, call)
     wanted_type = _checksum_type(call) if kind.creates_upload else None
     status, headers, content = await s3.handle_request(call.method, call.path, call.headers, body, call.query)
+    if not kind.reads_object:
+        content = nameless_owners(headers, content)
     if status == 200 and kind.puts_object:
         _mend_put(ministack, call, headers)
     elif status == 200 and kind.creates_upload:

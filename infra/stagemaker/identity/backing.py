@@ -12,6 +12,9 @@ from stagemaker.wire.message import Reply, Request
 IAM_REGION = "us-east-1"
 """IAM is global; its calls are signed for us-east-1."""
 
+_ELSEWHERE = frozenset({301, 307, 400})
+"""Statuses by which S3 says that a bucket is in another region, with x-amz-bucket-region."""
+
 
 class Send(Protocol):
     """Carries a request to the backing, as the root of the account."""
@@ -85,13 +88,26 @@ class Backing:
         return await _document(reply, f"iam:{action}")
 
     async def bucket(self, bucket: str, subresource: str, *, region: str) -> bytes:
-        """The document of a bucket's subresource such as `policy`. Raises as `iam` does."""
-        request = Request("GET", f"/{quote(bucket, safe='')}", subresource, {"host": f"s3.{region}.amazonaws.com"})
-        reply = await self._send(request, service="s3", region=region)
+        """The document of a bucket's subresource such as `policy`. Raises as `iam` does.
+
+        `region` is where to ask first. S3 tells of a bucket that is elsewhere where it is.
+        """
+        reply = await self._subresource(bucket, subresource, region)
+        home = _header(reply, "x-amz-bucket-region")
+        if reply.status in _ELSEWHERE and home and home != region:
+            reply = await self._subresource(bucket, subresource, home)
         body = await read_body(reply)
         if reply.status != 200:
             raise _error(reply.status, body, f"s3 ?{subresource}")
         return body
+
+    async def _subresource(self, bucket: str, subresource: str, region: str) -> Reply:
+        request = Request("GET", f"/{quote(bucket, safe='')}", subresource, {"host": f"s3.{region}.amazonaws.com"})
+        return await self._send(request, service="s3", region=region)
+
+
+def _header(reply: Reply, wanted: str) -> str:
+    return next((value for name, value in reply.headers.items() if name.lower() == wanted), "")
 
 
 async def _document(reply: Reply, what: str) -> ET.Element:

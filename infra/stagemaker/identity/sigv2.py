@@ -106,6 +106,8 @@ def _resource(request: Request) -> str:
             "Use Signature Version 4 (in boto3: Config(signature_version='s3v4')).",
         )
     path = f"/{target.bucket}{request.path}" if target.virtual_host else request.path
+    if path == f"/{target.bucket}":
+        path += "/"  # a bucket by itself is signed as a folder, however its URL ends
     signed = sorted(
         (name, value) for name, value in parse_qsl(request.query, keep_blank_values=True) if name in _SUBRESOURCES
     )
