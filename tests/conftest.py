@@ -13,11 +13,16 @@ import botocore.session
 import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.config import Config
+from hypothesis import settings
 
 from stagemaker.store import Store
 from stagemaker.wire.api import Api
 from stagemaker.wire.errors import AwsError
 from stagemaker.wire.message import Caller, Context, Reply, Request
+
+# A deadline for each example is a timed test, and machines are noisy.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
 
 ACCOUNT = "123456789012"
 

@@ -172,7 +172,7 @@ def test_nothing_acknowledged_is_lost_by_kill_9(spawn: Spawn, tmp_path: Path) ->
             assert work.refused is None
     assert work is not None
     with spawn(tmp_path / "backing", port):
-        assert len(work.facts) > 10 * KILLS
+        assert len(work.facts) > KILLS  # how many more depends on how busy the machine is
         for fact in work.facts:
             fact()
 
