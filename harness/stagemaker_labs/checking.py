@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from stagemaker_labs import isolation
+from stagemaker_labs import isolation, progress
 from stagemaker_labs.isolation import HelperFailed
 from stagemaker_labs.lab import Lab
 from stagemaker_labs.problem import Card
@@ -62,7 +63,8 @@ class Account:
     """The account that is judged, as the learner sees it.
 
     Facts: `account_id`, `region`, `role_arn` (the execution role), `prefix` and `bucket` (LAB_PREFIX, LAB_BUCKET),
-    `target`, `data_folder` (LAB_DATA), `lab`, `proxy` (by which AWS's own hosts are reached; empty on AWS).
+    `target`, `data_folder` (LAB_DATA), `lab`, `proxy` (by which AWS's own hosts are reached; empty on AWS), `since`
+    (when the lab was begun again; None when it never was): what cannot be deleted and is older is no work of now.
     """
 
     def __init__(
@@ -81,6 +83,8 @@ class Account:
         self.target = lab_variables["LAB_TARGET"]
         self.data_folder = Path(lab_variables["LAB_DATA"])
         self.proxy = environment.variables.get("HTTP_PROXY", "")
+        reset_at = progress.load(workspace.hidden).reset_at
+        self.since = datetime.fromisoformat(reset_at) if reset_at else None
         self._workspace = workspace
         self._environment = environment
         self._ask_admin = admin

@@ -6,9 +6,10 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
 from stagemaker_labs import __version__, course, progress, render, scene, stage, targets, workspace
-from stagemaker_labs.guide import print_guide, print_hint, print_map, print_source
+from stagemaker_labs.guide import print_exams, print_guide, print_hint, print_map, print_source
 from stagemaker_labs.lab import Lab
 from stagemaker_labs.problem import Problem
 from stagemaker_labs.targets import Opened, Target
@@ -28,6 +29,7 @@ STAGE_COMMANDS = {
 }
 """Handed to the stage's command with all their arguments."""
 
+USAGE_EXIT = 2
 INTERRUPTED_EXIT = 130
 
 
@@ -35,7 +37,10 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run one command. The exit code: 0 done, 1 not now, 2 wrong usage, 6 something is missing; else the stage's."""
     words = list(sys.argv[1:] if words is None else words)
     try:
-        if words and words[0] in STAGE_COMMANDS:
+        if not words:
+            build_parser().print_help()
+            return USAGE_EXIT
+        if words[0] in STAGE_COMMANDS:
             return hand_on(words)
         told = build_parser().parse_args(words)
         command: Callable[[argparse.Namespace], int] = told.command
@@ -65,8 +70,8 @@ def build_parser() -> argparse.ArgumentParser:
     hint.add_argument("--all", action="store_true", dest="every", help="give all of them")
     solve = _add(commands, "solve", reveal, "show the reference, once the lab has passed")
     solve.add_argument("--reveal", action="store_true", help="show it all the same")
-    reset = _add(commands, "reset", start_over, "move your work aside and start afresh; nothing is deleted")
-    reset.add_argument("--account", action="store_true", help="also clear what the lab made in the account")
+    reset = _add(commands, "reset", start_over, "move your work aside and clear the account of what the lab made")
+    reset.add_argument("--target", default="local", help="whose account to clear: local (default) or localstack")
     chart = commands.add_parser("map", help="list the labs and how far you are")
     chart.set_defaults(command=show_map)
     return parser
@@ -91,6 +96,7 @@ def start(told: argparse.Namespace) -> int:
     work.lay_out_data()
     if not told.quiet:
         print_guide(lab)
+        print_exams(lab)
     file = f"{work.shown}/{work.file.name}"
     print(f"made {file} from the starter" if made else f"{file} is there already and was left as it is")
     opened = targets.open_target(Target.LOCAL, starting=lambda: print("starting the stage"))
@@ -129,7 +135,8 @@ def give_hint(told: argparse.Namespace) -> int:
     if number > seen:
         progress.update(work.hidden, hints_seen=number)
     if number == len(lab.hints):
-        print(f"that was the last one; the reference: stagemaker solve {lab.number}")
+        early = "" if progress.load(work.hidden).first_passed else " --reveal"
+        print(f"that was the last one; the reference: stagemaker solve {lab.number}{early}")
     return PASSED_EXIT
 
 
@@ -152,28 +159,43 @@ def reveal(told: argparse.Namespace) -> int:
 
 
 def start_over(told: argparse.Namespace) -> int:
-    """Move the work aside and make a fresh starter; with --account, strike what the lab left in the account."""
+    """Move the work aside, make a fresh starter and delete what the lab made in the account of a stage that runs.
+
+    The work is only moved. Exit code 1 when the account was not cleared.
+    """
     lab = the_lab(told)
+    target = targets.resolve(told.target)
     work = workspace.of_lab(lab)
-    if told.account:
-        clear_account(lab, work)
     aside = work.reset()
     work.create()
+    progress.update(work.hidden, reset_at=datetime.now(UTC).isoformat())
     if aside:
         print(f"your work is kept in {os.path.relpath(aside)}")
     print(f"{work.shown}/{work.file.name} is the starter again")
+    return clear_account(work, target)
+
+
+def clear_account(work: Workspace, target: Target) -> int:
+    """Strike the lab's scene on the stage of `target`, if one runs."""
+    number = work.lab.number
+    untouched = f"lab {number} has nothing that clears the account: what was made there is still there"
+    if not work.lab.scene.is_file():
+        print(untouched)
+        return PASSED_EXIT
+    # What went well is said before a problem's card, which goes to stderr.
+    sys.stdout.flush()
+    found = targets.environment(target)
+    if found is None:
+        again = f"{target.said('stagemaker up')}, then: {target.said(f'stagemaker reset {number}')}"
+        print(f"no stage runs, so what the lab made in the account is still there; to clear it: {again}")
+        return FAILED_EXIT
+    opened = Opened(target, found, started=False)
+    print("what the lab made in the account is deleted" if scene.play(work, opened, scene.STRIKE) else untouched)
     return PASSED_EXIT
 
 
-def clear_account(lab: Lab, work: Workspace) -> None:
-    """Strike the lab's scene."""
-    opened = targets.open_target(Target.LOCAL, starting=lambda: print("starting the stage"))
-    done = scene.play(work, opened, scene.STRIKE)
-    print("what the lab made in the account is cleared" if done else f"lab {lab.number} has nothing to clear by itself")
-
-
 def show_map(told: argparse.Namespace) -> int:
-    """List the labs: state, minutes, exam domains."""
+    """List the labs: state and minutes."""
     labs = course.locate().labs()
     print_map([(lab, _state(lab)) for lab in labs])
     return PASSED_EXIT

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from stagemaker_labs import course, render, stage
 from stagemaker_labs.problem import Problem
-from stagemaker_labs.verdict import COULD_NOT_CHECK_EXIT
+from stagemaker_labs.verdict import COULD_NOT_CHECK_EXIT, PASSED_EXIT
 from stagemaker_labs.workspace import WORK_VARIABLE
 
 STATE_VARIABLE = "STAGEMAKER_STATE"
@@ -49,9 +50,20 @@ def main(words: Sequence[str]) -> int:
             what = "the reference" if told.file is None else file.name
             _say(f"running {what} of lab {lab.number} and judging what it made in the account ...")
             command = [sys.executable, "-m", "pytest", str(lab.folder), "-p", "no:cacheprovider", *options]
-            return subprocess.run(command, env=environment, check=False).returncode
+            code = subprocess.run(command, env=environment, check=False).returncode
         finally:
             subprocess.run([*stage.command(), "down"], env=environment, stdout=subprocess.DEVNULL, check=False)
+    if told.file is None and code == PASSED_EXIT:
+        _say(f"\nThat was the reference. To work on the lab yourself:\n    {next_step(lab.number)}")
+    return code
+
+
+def next_step(number: str) -> str:
+    """The commands that begin the lab, typed where the demo was: a newcomer's shell does not know the environment."""
+    begin = f"stagemaker start {number}"
+    if shutil.which("stagemaker"):
+        return begin
+    return f". {shlex.quote(os.path.relpath(sys.prefix))}/bin/activate && {begin}"
 
 
 def _say(line: str) -> None:

@@ -49,14 +49,19 @@ def print_source(file: Path) -> None:
         _write(text.rstrip("\n"))
 
 
+def print_exams(lab: Lab) -> None:
+    """What the lab prepares for: one exam a paragraph; nothing when it names none."""
+    for exam, tasks in lab.exams.items():
+        _print_markdown(f"exam {exam}: {', '.join(tasks)}")
+
+
 def print_map(labs: Sequence[tuple[Lab, str]]) -> None:
-    """One line for each lab: number, title, state, minutes, exams."""
+    """One line for each lab: number, title, state, minutes."""
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), show_edge=False)
-    for heading in ("lab", "title", "state", "minutes", "exams"):
+    for heading in ("lab", "title", "state", "minutes"):
         table.add_column(heading, justify="right" if heading == "minutes" else "left")
     for lab, state in labs:
-        exams = "; ".join(f"{exam} {', '.join(tasks)}" for exam, tasks in lab.exams.items())
-        table.add_row(lab.number, lab.title, state or "-", str(lab.minutes), exams)
+        table.add_row(lab.number, lab.title, state or "-", str(lab.minutes))
     out = console()
     with out.capture() as captured:
         out.print(table)

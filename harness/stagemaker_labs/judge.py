@@ -6,7 +6,7 @@ import argparse
 import inspect
 import os
 import shlex
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -32,6 +32,8 @@ def enter(parser: pytest.Parser, manager: pytest.PytestPluginManager, config: py
     labs: dict[str, Lab] = {}
     for word in words:
         path = word.partition("::")[0]
+        if plugin.holds_labs(os.path.join(here, path)):  # noqa: PTH118  as the plugin takes it
+            raise pytest.UsageError(_which_lab(path, here))
         try:
             labs[word] = course.resolve(path, here)
         except Problem as problem:
@@ -206,7 +208,11 @@ class Judge:
         if trial.problem:
             raise trial.problem
         for prerequisite in getattr(getattr(item, "function", None), AFTER, ()):
-            for before in trial.results_of(prerequisite.__name__):
+            results = trial.results_of(prerequisite.__name__)
+            if not results:
+                # An option such as -k left it out: whether this one can be asked is then unknown.
+                pytest.skip(f"{verdict.needs(words_of(prerequisite))}, which was not asked")
+            for before in results:
                 if before.outcome is not Outcome.PASSED:
                     is_chained = before.reason.startswith(NEEDS)
                     pytest.skip(before.reason if is_chained else verdict.needs(before.description))
@@ -263,10 +269,16 @@ class Judge:
 def describe(item: pytest.Item) -> str:
     """What the learner reads of a check: the first paragraph of its docstring, else its name in words."""
     function = getattr(item, "function", None)
-    doc = inspect.getdoc(function) if function else None
-    words = one_line(doc.split("\n\n")[0]).rstrip(".") if doc else item.name.removeprefix("test_").replace("_", " ")
+    if not function or not inspect.getdoc(function):
+        return item.name.removeprefix("test_").replace("_", " ")
     case = getattr(item, "callspec", None)
-    return f"{words} ({case.id})" if case and doc else words
+    return f"{words_of(function)} ({case.id})" if case else words_of(function)
+
+
+def words_of(check: Callable[..., object]) -> str:
+    """The first paragraph of a check function's docstring, else its name in words."""
+    doc = inspect.getdoc(check)
+    return one_line(doc.split("\n\n")[0]).rstrip(".") if doc else check.__name__.removeprefix("test_").replace("_", " ")
 
 
 def _align(report: pytest.TestReport, result: CheckResult, item: pytest.Item) -> None:
@@ -298,6 +310,14 @@ def _is_anothers(path: str, here: Path) -> bool:
         return course.locate(here).packaged
     except Problem:
         return True
+
+
+def _which_lab(path: str, here: Path) -> str:
+    """The message for a word that names the folder of all labs."""
+    listed = [lab.number for lab in course.locate(here / path).labs()]
+    return (
+        f"{path} is the folder of all labs: name one or several: pytest {' '.join(f'labs/{each}' for each in listed)}"
+    )
 
 
 def _told(problem: Problem) -> str:

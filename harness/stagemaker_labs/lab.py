@@ -24,7 +24,8 @@ class Lab:
 
     `cost_on_aws` is in US dollars, `minutes` what a learner should plan for, `time_limit` the seconds that
     `work/lab.py` may run. `exams` maps an exam's code to the tasks it covers, `fidelity` a target's name to one
-    line on how faithful it is, `held_back` a name to a file below `datasets`.
+    line on how faithful it is, `differences` a target's name to what is otherwise there than on `local`, `held_back`
+    a name to a file below `datasets`.
     """
 
     folder: Path
@@ -39,6 +40,7 @@ class Lab:
     services: tuple[str, ...] = ()
     exams: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     fidelity: Mapping[str, str] = field(default_factory=dict)
+    differences: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     data: tuple[str, ...] = ()
     held_back: Mapping[str, str] = field(default_factory=dict)
     time_limit: float = DEFAULT_TIME_LIMIT
@@ -85,6 +87,7 @@ KEYS: Mapping[str, type | tuple[type, ...]] = {
     "services": list,
     "exams": dict,
     "fidelity": dict,
+    "differences": dict,
     "data": list,
     "held_back": dict,
     "time_limit": (int, float),
@@ -121,6 +124,9 @@ def read(folder: Path) -> Lab:
         services=_texts(file, "services", table.get("services", [])),
         exams={exam: _texts(file, f"exams.{exam}", tasks) for exam, tasks in table.get("exams", {}).items()},
         fidelity=_text_table(file, "fidelity", table.get("fidelity", {})),
+        differences={
+            target: _texts(file, f"differences.{target}", each) for target, each in table.get("differences", {}).items()
+        },
         data=_texts(file, "data", table.get("data", [])),
         held_back=_text_table(file, "held_back", table.get("held_back", {})),
         time_limit=float(table.get("time_limit", DEFAULT_TIME_LIMIT)),

@@ -24,7 +24,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     if not isinstance(config, pytest.Config):
         return
     given, here = config.invocation_params.args, config.invocation_params.dir
-    if any(names_a_lab(argument, here) for argument in given) or _holds_lab(str(here)):
+    if any(names_a_lab(argument, here) for argument in given) or _holds_lab(str(here)) or holds_labs(str(here)):
         # rich, tomllib and the rest: 0.1 s that only a lab's run pays.
         from stagemaker_labs import judge
 
@@ -32,15 +32,26 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 
 
 def names_a_lab(argument: str, here: Path) -> bool:
-    """Whether `argument` may name a lab: a lab's folder or its checks.py, or what looks like one and is no path."""
+    """Whether `argument` may name a lab: a lab's folder or its checks.py, or what looks like one and is no path.
+
+    The folder of all labs counts too: the judge says then that one is to be named.
+    """
     if argument.startswith("-"):
         return False
     path = os.path.join(here, argument.partition("::")[0])  # noqa: PTH118  pathlib would cost every run of pytest
     if os.path.exists(path):  # noqa: PTH110  as above
         folder = path if os.path.isdir(path) else os.path.dirname(path)  # noqa: PTH112, PTH120  as above
         is_checks = folder == path or os.path.basename(path) == "checks.py"  # noqa: PTH119  as above
-        return is_checks and _holds_lab(folder)
+        return is_checks and (_holds_lab(folder) or holds_labs(path))
     return LOOKS_LIKE_A_LAB.fullmatch(argument.partition("::")[0]) is not None
+
+
+def holds_labs(folder: str) -> bool:
+    """Whether `folder` is a course's folder `labs`. By its name first: every run of pytest asks for the current one."""
+    if os.path.basename(os.path.normpath(folder)) != "labs" or not os.path.isdir(folder):  # noqa: PTH112, PTH119  as above
+        return False
+    with os.scandir(folder) as entries:
+        return any(_holds_lab(entry.path) for entry in entries)
 
 
 def _holds_lab(folder: str) -> bool:

@@ -33,7 +33,10 @@ class LastRun:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a learner is: hints seen, verdicts, the last run by target, the stage on which the scene was set."""
+    """How far a learner is: hints seen, verdicts, the last run by target, the stage on which the scene was set.
+
+    `reset_at` is when the lab was begun again (ISO 8601, UTC); empty when it never was.
+    """
 
     hints_seen: int = 0
     attempts: int = 0
@@ -43,6 +46,7 @@ class Progress:
     checks_passed: int = 0
     checks: int = 0
     scene_set_on: str = ""
+    reset_at: str = ""
     last_run_id: str = ""
     last_runs: dict[str, LastRun] = field(default_factory=dict)
 
@@ -81,6 +85,8 @@ def load(hidden: Path) -> Progress:
         progress = Progress(**told, last_runs=runs)
         if progress.last_run_id:
             int(progress.last_run_id, 36)
+        if progress.reset_at and datetime.fromisoformat(progress.reset_at).tzinfo is None:
+            raise ValueError("a time without its zone")
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         # Someone edited it, or an older version wrote it: the account is the truth, this is only a memory.
         return Progress()

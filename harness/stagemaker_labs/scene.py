@@ -1,4 +1,4 @@
-"""A lab's `scene.py`: `set(account)` and `strike(account)`, played as administrator.
+"""A lab's `scene.py`: `set(account)`, `strike(account)` or both, played as administrator.
 
 From a test or a shell: `python -m stagemaker_labs.scene LAB set|strike`.
 """
@@ -35,18 +35,22 @@ def administrator(target: Target) -> Environment:
 
 
 def play(work: Workspace, opened: Opened, part: str) -> bool:
-    """Play `part` (`set` or `strike`) of the lab's scene. False when the lab has none.
+    """Play `part` (`set` or `strike`) of the lab's scene. False when the lab has no scene or the scene no such part.
 
     In a scene, `account.client` has the administrator's key. Raises Problem when the scene raises.
     """
     if not work.lab.scene.is_file():
         return False
     function = _load(work.lab, part)
+    if function is None:
+        return False
     administers = administrator(opened.target)
     account = Account(work, administers, work.lab_variables(opened), lambda: administers)
     try:
         with targets.variables_of(administers):
             function(account)
+    except Problem:
+        raise
     except Exception as error:
         trace = _keep_trace(work)
         raise Problem(
@@ -64,20 +68,24 @@ def play(work: Workspace, opened: Opened, part: str) -> bool:
     return True
 
 
-def _load(lab: Lab, part: str) -> Callable[[Account], object]:
+def _load(lab: Lab, part: str) -> Callable[[Account], object] | None:
     spec = importlib.util.spec_from_file_location(f"stagemaker_scene_{lab.number}", lab.scene)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-        function: Callable[[Account], object] = getattr(module, part)
+        parts: dict[str, Callable[[Account], object]] = {
+            name: getattr(module, name) for name in (SET, STRIKE) if hasattr(module, name)
+        }
+        if not parts:
+            raise AttributeError(f"no function `{SET}` and none `{STRIKE}`")
     except Exception as error:
         raise Problem(
             f"the scene of lab {lab.number} cannot be read",
             Card(str(lab.scene), f"{type(error).__name__}: {error}", f"a function `{part}(account)`"),
         ) from error
-    return function
+    return parts.get(part)
 
 
 def _keep_trace(work: Workspace) -> Path:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from botocore.exceptions import ClientError
@@ -25,7 +25,28 @@ from stagemaker_labs.checking import Account, after, wrong
 CHANNELS = ("train", "validation")
 METRIC = "validation:auc"
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
-IMAGE = re.compile(r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?/sagemaker-xgboost:(?P<tag>[\w.-]+)")
+IMAGE = re.compile(
+    r"(?P<registry>\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?)/sagemaker-xgboost:(?P<tag>[\w.-]+)"
+)
+IMAGE_ACCOUNTS = {
+    "us-east-1": "683313688378",
+    "us-east-2": "257758044811",
+    "us-west-1": "746614075791",
+    "us-west-2": "246618743249",
+    "eu-central-1": "492215442770",
+    "eu-north-1": "662702820516",
+    "eu-west-1": "141502667606",
+    "eu-west-2": "764974769150",
+    "eu-west-3": "659782779980",
+    "ap-northeast-1": "354813040037",
+    "ap-northeast-2": "366743142698",
+    "ap-south-1": "720646828776",
+    "ap-southeast-1": "121021644041",
+    "ap-southeast-2": "783357654285",
+    "ca-central-1": "341280168497",
+    "sa-east-1": "737474898029",
+}
+"""The account from which AWS gives sagemaker-xgboost, by region; in other regions no account is asked for."""
 S3_URI = re.compile(r"s3://(?P<bucket>[^/]+)/?(?P<key>.*)")
 
 GOOD_AUC = 0.88
@@ -74,8 +95,10 @@ class Work:
         sagemaker = self.account.client("sagemaker")
 
         def newest(**conditions: str) -> list[dict[str, Any]]:
+            # A job can never be deleted: one from before a reset is no work of now.
+            since = {"CreationTimeAfter": self.account.since} if self.account.since else {}
             answer = sagemaker.list_training_jobs(
-                SortBy="CreationTime", SortOrder="Descending", MaxResults=NEWEST, **conditions
+                SortBy="CreationTime", SortOrder="Descending", MaxResults=NEWEST, **since, **conditions
             )
             return list(answer["TrainingJobSummaries"])
 
@@ -309,7 +332,8 @@ def test_job_completed(work: Work) -> None:
     assert work.job
     status, hyperparameters = work.job["TrainingJobStatus"], work.job.get("HyperParameters", {})
     image = work.job.get("AlgorithmSpecification", {}).get("TrainingImage", "")
-    if not IMAGE.fullmatch(image) or "sagemaker_program" in hyperparameters:
+    built_in = IMAGE.fullmatch(image)
+    if not built_in or "sagemaker_program" in hyperparameters:
         wrong(
             looked_at=f"TrainingImage of {work.name}",
             found=image + (" with a script of your own" if "sagemaker_program" in hyperparameters else ""),
@@ -317,13 +341,25 @@ def test_job_completed(work: Work) -> None:
             likely="not the built-in algorithm: `xgboost:1` is its 2018 version 0.72, other names are other images",
             next="take the URI from the guide's table",
         )
+    owner = IMAGE_ACCOUNTS.get(work.account.region)
+    registry = f"{owner}.dkr.ecr.{work.account.region}.amazonaws.com"
+    if owner and built_in["registry"] != registry:
+        wrong(
+            looked_at=f"TrainingImage of {work.name}",
+            found=image,
+            expected=f"the registry of AWS for {work.account.region}: {registry}",
+            likely="another account's or another region's registry: on AWS no such image could be pulled from there",
+            next="take the account from the guide's table, and give the next job a new name",
+        )
     if status != "Completed":
         reason = work.job.get("FailureReason", "")
         likely, step = next((told for words, told in MISTAKES.items() if words in reason), ("", ""))
+        secondary = work.job["SecondaryStatus"]
+        reached = status if secondary == status else f"{status}, {secondary}"
         waiting = status in {"InProgress", "Stopping"}
         wrong(
             looked_at=work.name,
-            found=f"{status}, {work.job['SecondaryStatus']}: {reason}" if reason else status,
+            found=f"{reached}: {reason}" if reason else reached,
             expected="Completed",
             likely=likely or ("lab.py did not wait for the job" if waiting else "the job's log says more"),
             next=step
@@ -340,6 +376,17 @@ def test_job_completed(work: Work) -> None:
         )
 
 
+def log_is_gone(work: Work, found: str) -> NoReturn:
+    """Fail: the log of the job was deleted."""
+    wrong(
+        looked_at=f"the log group {LOG_GROUP}, streams of {work.name}",
+        found=found,
+        expected="the log of the job, in which every round has its validation-auc",
+        likely="the log group or the stream was deleted after the training; the next job makes them again",
+        next="train again, under a new name, and keep the log",
+    )
+
+
 @after(test_job_completed)
 def test_metrics(work: Work) -> None:
     """the job reported its AUC on the validation customers"""
@@ -353,7 +400,7 @@ def test_metrics(work: Work) -> None:
             likely="without eval_metric XGBoost reports its default, logloss",
             next="set eval_metric `auc`",
         )
-    # From here on nothing is the learner's doing: what does not agree is no failure, it could not be checked.
+    # From here on the learner can only have deleted the log: what else does not agree could not be checked.
     job = work.job["TrainingJobName"]
     answer = work.account.client("cloudwatch").get_metric_statistics(
         Namespace=LOG_GROUP,
@@ -367,9 +414,18 @@ def test_metrics(work: Work) -> None:
     points = answer["Datapoints"]
     if not any(point["Minimum"] - 1e-5 <= final[METRIC] <= point["Maximum"] + 1e-5 for point in points):
         raise LookupError(f"{METRIC} of {job} is {final[METRIC]}, CloudWatch has {points}")
-    events = work.account.client("logs").filter_log_events(
-        logGroupName=LOG_GROUP, logStreamNamePrefix=f"{job}/", filterPattern='"validation-auc"', limit=1
-    )
+    logs = work.account.client("logs")
+    try:
+        streams = logs.describe_log_streams(logGroupName=LOG_GROUP, logStreamNamePrefix=f"{job}/")["logStreams"]
+        if not streams:
+            log_is_gone(work, "the group, but no stream of this job")
+        events = logs.filter_log_events(
+            logGroupName=LOG_GROUP, logStreamNamePrefix=f"{job}/", filterPattern='"validation-auc"', limit=1
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ResourceNotFoundException":
+            raise
+        log_is_gone(work, "no such log group")
     if not events["events"] and "nextToken" not in events:
         raise LookupError(f"{LOG_GROUP} holds no line with validation-auc for {job}")
 

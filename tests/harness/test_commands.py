@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from stagemaker_labs import cli, stage
+from stagemaker_labs import cli, demo, stage
 from stagemaker_labs.problem import Problem
 
 HARNESS = Path(cli.__file__).parent
@@ -47,7 +48,7 @@ def test_hints_come_one_at_a_time(learner: Any) -> None:
     """One more each time, from a nudge to nearly the answer; the last one stays; --all gives all."""
     said = [learner.types("stagemaker", "hint", "01").out for _ in range(4)]
     assert [text.splitlines()[0] for text in said] == ["hint 1 of 3", "hint 2 of 3", "hint 3 of 3", "hint 3 of 3"]
-    assert "stagemaker solve 01" in said[-1]
+    assert said[-1].endswith("the reference: stagemaker solve 01 --reveal\n")
     assert not (learner.work / "lab.py").exists()
     every = learner.types("stagemaker", "hint", "--all", here="labs/01-toy").out
     assert [line for line in every.splitlines() if line.startswith("hint")] == [f"hint {n} of 3" for n in (1, 2, 3)]
@@ -61,6 +62,7 @@ def test_the_reference_is_shown_after_a_pass(learner: Any) -> None:
     assert "--reveal" in before.out
     learner.copies("solution.py")
     assert learner.types("pytest", "labs/01").code == 0
+    assert learner.types("stagemaker", "hint", "01", "--all").out.endswith("the reference: stagemaker solve 01\n")
     after = learner.types("stagemaker", "solve", "01")
     assert after.code == 0
     assert '"""The reference."""' in after.out
@@ -82,8 +84,33 @@ def test_reset_deletes_nothing(learner: Any) -> None:
     assert (kept[0] / "lab.py").read_text() == "first = 1\n"
 
 
+def test_reset_clears_the_account_of_a_stage_that_runs(learner: Any) -> None:
+    """The scene is struck as administrator; without a stage, or with another target's, it says what is still there."""
+    scene = learner.course / "labs" / "02-other" / "scene.py"
+    scene.write_text(scene.read_text().split("def set")[0] + "def strike" + scene.read_text().split("def strike")[1])
+    left = learner.account / "scene"
+    left.write_text("")
+    learner.types("pytest", "labs/02")
+    (learner.state / "running").rename(learner.state / "stopped")
+    without = learner.types("stagemaker", "reset", "02")
+    assert without.code == 1
+    assert "to clear it: stagemaker up, then: stagemaker reset 02" in without.out
+    assert left.exists()
+    (learner.state / "stopped").rename(learner.state / "running")
+    assert learner.types("stagemaker", "reset", "02", "--target", "localstack").code == 6
+    assert left.exists()
+    cleared = learner.types("stagemaker", "reset", "02")
+    assert (cleared.code, cleared.out.splitlines()[-1]) == (0, "what the lab made in the account is deleted")
+    assert not left.exists()
+    broken = learner.types("stagemaker", "reset", "02")
+    assert broken.code == 6
+    assert "could not be struck" in broken.out
+    scene.write_text("sett = 1\n")
+    assert "no function `set` and none `strike`" in learner.types("stagemaker", "reset", "02").out
+
+
 def test_the_map(learner: Any, same_as_kept: Any) -> None:
-    """One line for each lab with state, minutes and exams."""
+    """One line for each lab with state and minutes; the exams are left to `start`."""
     learner.copies("wrong/as_text.py")
     learner.types("pytest", "labs/01")
     same_as_kept("map", learner.types("stagemaker", "map").out)
@@ -101,11 +128,23 @@ def test_commands_of_the_stage_are_handed_on(learner: Any) -> None:
 
 def test_wrong_usage(learner: Any) -> None:
     """No command, an unknown one, and a lab's command outside a lab's folder."""
-    assert learner.types("stagemaker").code == 2
+    alone = learner.types("stagemaker")
+    assert (alone.code, alone.out) == (2, learner.types("stagemaker", "--help").out)
+    assert all(f"\n  {name} " in alone.out for name in cli.STAGE_COMMANDS)
     assert learner.types("stagemaker", "dance").code == 2
     nowhere = learner.types("stagemaker", "hint")
     assert nowhere.code == 6
     assert "the number of a lab: 01, 02" in nowhere.out
+
+
+def test_what_comes_after_the_demo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The commands that begin the lab; the environment is entered first where `stagemaker` is not on the path."""
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "a b"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert demo.next_step("03") == ". 'a b'/bin/activate && stagemaker start 03"
+    (tmp_path / "stagemaker").touch(mode=0o755)
+    assert demo.next_step("03") == "stagemaker start 03"
 
 
 def test_outside_any_course(learner: Any, tmp_path: Path) -> None:

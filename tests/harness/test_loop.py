@@ -177,6 +177,28 @@ def test_a_part_of_the_checks(learner: Any, words: list[str], asked: list[str]) 
     assert progress.load(learner.work / ".stagemaker").attempts == 0
 
 
+def test_a_check_whose_prerequisite_was_left_out(learner: Any) -> None:
+    """It is skipped, and so is what stands on it, with the check that was not asked: nobody knows whether it passes."""
+    learner.copies("wrong/as_text.py")
+    for words in (["labs/01", "-k", "sum or order"], ["labs/01::test_sum", "labs/01::test_order"]):
+        verdict = judged(learner, *words)
+        assert outcomes(verdict) == ["skipped", "skipped"]
+        assert {check.reason for check in verdict.checks} == {
+            "needs: every entry of the list is a number, which was not asked"
+        }
+    learner.copies("solution.py")
+    assert outcomes(judged(learner, "labs/01", "-k", "numbers or sum")) == ["passed", "passed"]
+
+
+@pytest.mark.parametrize(("words", "here"), [(["labs"], "."), (["./labs/"], "."), ([], "labs"), (["."], "labs")])
+def test_the_folder_of_all_labs(learner: Any, words: list[str], here: str) -> None:
+    """It is no lab: the message says how to name one, and nothing is made."""
+    seen = learner.types("pytest", *words, here=here)
+    assert seen.code == pytest.ExitCode.USAGE_ERROR
+    assert "pytest labs/01 labs/02" in " ".join(seen.out.split())
+    assert not learner.work.exists()
+
+
 def test_options_of_pytest(learner: Any) -> None:
     """--co runs nothing; -v adds the classic lines; -q leaves the chatter out; -s shows the output as it comes."""
     learner.copies("solution.py")
@@ -298,7 +320,7 @@ def test_the_scene_is_set_once_for_each_stage(learner: Any) -> None:
     (learner.state / "id").write_text("second")
     judged(learner, "labs/02")
     assert (learner.account / "scene").read_text() == "ADMIN\n" * 2
-    assert learner.types("stagemaker", "reset", "02", "--account").code == 0
+    assert learner.types("stagemaker", "reset", "02").code == 0
     assert not (learner.account / "scene").exists()
 
 

@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from stagemaker_labs import render
 from stagemaker_labs.problem import Card
 from stagemaker_labs.render import Page
-from stagemaker_labs.text import clean
+from stagemaker_labs.text import clean, duration
 from stagemaker_labs.verdict import CheckResult, Outcome, Run, RunState, Verdict, needs, to_json
 
 TRAINING = CheckResult("a", "the training channel holds CSV without a header, label first", Outcome.PASSED)
@@ -124,6 +124,10 @@ def test_the_drawing(tmp_path: Path) -> None:
     assert "ranked" in svg
     assert not any(outside in svg for outside in ("url(http", "href", "@font-face", "@import"))
     assert svg == render.to_svg(VERDICT)
+    words = duration(VERDICT.run.seconds)
+    run = dataclasses.replace(VERDICT.run, note=VERDICT.run.note.replace(words, "7 min 7 s"), seconds=427.0)
+    assert words in VERDICT.run.note
+    assert svg == render.to_svg(dataclasses.replace(VERDICT, seconds=500.0, run=run))
 
 
 def test_a_kept_verdict_is_shown_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
