@@ -1,7 +1,7 @@
 """Writes the generated pages: `python docs/generate.py`.
 
 `fidelity.md` comes from the tables that the stage itself obeys, `training-contract.md` from
-`training-contract.toml`, whose tests are checked to exist.
+`training-contract.toml`, whose tests are checked to exist, `targets.md` from the labs and `targets.toml`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,12 @@ from stagemaker.logs.service import LogsService
 from stagemaker.sagemaker.honoured import rows
 from stagemaker.sagemaker.training_request import HONOURED_MEMBERS
 from stagemaker.store import Store
+from stagemaker_labs import lab
 
 FIDELITY = Path(__file__).parent / "fidelity.md"
+TARGETS = FIDELITY.with_name("targets.md")
+DIFFERENCES = TARGETS.with_suffix(".toml")
+LABS = FIDELITY.parents[1] / "labs"
 CONTRACT = Path(__file__).parent / "training-contract.md"
 CONTRACT_ITEMS = CONTRACT.with_suffix(".toml")
 
@@ -55,6 +59,43 @@ Operations: {operations}.
 |---|---|---|
 """
 
+
+TARGETS_HEAD = """# Targets
+
+Made by `python docs/generate.py`, the labs' rows from their `lab.toml`, the differences from
+`targets.toml`; do not edit.
+
+| target | SageMaker, CloudWatch, Logs, STS, who may do what | S3, IAM, SNS, SQS, EventBridge ... |
+|---|---|---|
+| `local` | the stage | the stage's own process (ministack), kept on disk |
+| `localstack` | the stage | LocalStack 4.14.0, in its memory |
+
+`pytest labs/03 --target localstack` runs a lab there, and starts what is missing: LocalStack by Docker Compose, and a
+stage of its own in front of it. Without Docker, start a LocalStack in another way and name it:
+
+    stagemaker up --target localstack --backing-url http://127.0.0.1:4565
+
+Each target has a state folder of its own (`~/.stagemaker`, `~/.stagemaker-localstack`); `status`, `env`, `run` and
+`down` take `--target` too. `docker compose up` runs both in containers, with ports on loopback only.
+
+## The labs
+
+| lab | local | localstack | otherwise on localstack |
+|---|---|---|---|
+{labs}
+
+The whole proof of each lab (the starter fails, the reference passes, each wrong work fails at its own check) runs on
+both targets: `make test-labs`, `make test-localstack`.
+
+## What LocalStack does otherwise, and what becomes of it
+
+| LocalStack 4.14.0 | with the stage in front |
+|---|---|
+{otherwise}
+
+Two stages on one account of one LocalStack would describe one another's resources. The one that started last has it;
+calls to the other fail and say so. `--account` gives each one its own.
+"""
 
 CONTRACT_HEAD = """# The training container contract, item by item
 
@@ -103,6 +144,27 @@ def fidelity() -> str:
     return HEAD.format(**{name: ", ".join(names) for name, names in services.items()}) + "\n".join(lines) + "\n"
 
 
+def targets() -> str:
+    """The page on targets."""
+    labs = [lab.read(folder) for folder in sorted(LABS.iterdir()) if lab.is_lab(folder)]
+    rows = [
+        [
+            f"{each.number} {each.title}",
+            each.fidelity["local"],
+            each.fidelity["localstack"],
+            "; ".join(each.differences.get("localstack", ())),
+        ]
+        for each in labs
+    ]
+    otherwise = [[each["localstack"], each["stage"]] for each in tomllib.loads(DIFFERENCES.read_text())["difference"]]
+    return TARGETS_HEAD.format(labs=_table(rows), otherwise=_table(otherwise))
+
+
+def _table(rows: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
 if __name__ == "__main__":
+    TARGETS.write_text(targets())
     FIDELITY.write_text(fidelity())
     CONTRACT.write_text(contract())

@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 from stagemaker.backing import localstack as backing_module
 from stagemaker.backing.localstack import LocalStackBacking
 from stagemaker.backing.localstack_memory import MARK_ACCOUNT, Found, Memory
-from stagemaker.backing.port import BackingError
+from stagemaker.backing.port import BackingError, Message
 from stagemaker.jobs.signing import sign_s3
 from stagemaker.ports import Credentials
 from stagemaker.testing import BACKING_VARIABLE, RunningStage, start_stage
@@ -184,13 +184,28 @@ def test_lifecycle_rules_need_no_id(stage: RunningStage) -> None:
     rules = [
         {"Status": "Enabled", "Filter": {"Prefix": "new/"}, "Expiration": {"Days": 3}},
         {"ID": "mine", "Status": "Enabled", "Filter": {}, "NoncurrentVersionExpiration": {"NoncurrentDays": 9}},
-        {"Status": "Enabled", "Prefix": "old/", "Expiration": {"Days": 5}},
     ]
     s3.put_bucket_lifecycle_configuration(Bucket="data", LifecycleConfiguration={"Rules": rules})
     found = s3.get_bucket_lifecycle_configuration(Bucket="data")["Rules"]
-    assert [rule["Filter"].get("Prefix") for rule in found] == ["new/", None, "old/"]
+    assert [rule["Filter"].get("Prefix") for rule in found] == ["new/", None]
+    assert found[0]["ID"] not in {"", "mine"}
     assert found[1]["ID"] == "mine"
-    assert len({rule["ID"] for rule in found}) == 3
+    older = [{"Status": "Enabled", "Prefix": "old/", "Expiration": {"Days": 5}}]
+    s3.put_bucket_lifecycle_configuration(Bucket="data", LifecycleConfiguration={"Rules": older})
+    found = s3.get_bucket_lifecycle_configuration(Bucket="data")["Rules"]
+    assert [rule["Filter"] for rule in found] == [{"Prefix": "old/"}]
+
+
+def test_settings_are_checked_as_on_the_embedded_backing(stage: RunningStage) -> None:
+    """LocalStack takes a rule with a transition after a negative time, or eleven tags; S3 does not."""
+    s3 = stage.client("s3")
+    s3.create_bucket(Bucket="data")
+    rule = {"Status": "Enabled", "Filter": {}, "Expiration": {"Days": -1}}
+    with pytest.raises(ClientError) as refused:
+        s3.put_bucket_lifecycle_configuration(Bucket="data", LifecycleConfiguration={"Rules": [rule]})
+    assert code_of(refused) == "InvalidArgument"
+    with pytest.raises(ClientError, match="cannot be greater than 10"):
+        s3.put_object(Bucket="data", Key="k", Body=b"x", Tagging="&".join(f"t{n}=x" for n in range(11)))
 
 
 def test_an_old_version_can_be_copied_back(stage: RunningStage) -> None:
@@ -299,6 +314,52 @@ def test_the_mark_tells_whose_localstack_it_is(localstack: Any, tmp_path: Path) 
     assert f"stagemaker.{OTHER}" in [
         user["UserName"] for user in localstack.client("iam", MARK_ACCOUNT).list_users()["Users"]
     ]
+
+
+def test_the_stage_that_started_last_has_the_account(
+    localstack: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Calls to the other fail and say why: it would describe what is not its own."""
+    monkeypatch.setattr(backing_module, "CHECK_SECONDS", 0.1)
+    monkeypatch.setattr(backing_module, "PATIENCE_SECONDS", 0.1)
+
+    async def nothing() -> None:
+        raise AssertionError("neither has lost an account")
+
+    async def list_buckets(backing: LocalStackBacking) -> tuple[int, bytes]:
+        sent: list[Any] = []
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": []}
+        await backing({**scope, "extensions": {"stagemaker": {"service": "s3"}}}, receive, send)
+        return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
+
+    async def story() -> None:
+        first, last = (
+            LocalStackBacking(localstack.url, OTHER, "us-east-1", tmp_path / name, "http://127.0.0.1:1")
+            for name in ("first", "last")
+        )
+        for backing in (first, last):
+            await backing.start()
+            await backing.watch(nothing)
+        try:
+            for _ in range(100):
+                if (answer := await list_buckets(first))[0] != 200:
+                    break
+                await asyncio.sleep(0.05)
+            assert answer[0] == 503
+            assert f"another stage has taken over account {OTHER}".encode() in answer[1]
+            assert (await list_buckets(last))[0] == 200
+        finally:
+            await first.stop()
+            await last.stop()
+
+    asyncio.run(story())
 
 
 def test_nobody_at_the_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -177,9 +177,7 @@ class EmbeddedBacking:
 
     async def _carry_out(self, call: Call, receive: Receive) -> s3_calls.Answer:
         if call.service not in SERVICES:
-            raise UnsupportedError(
-                f"Stagemaker does not serve {call.service}. docs/fidelity.md says what it does."
-            )
+            raise UnsupportedError(f"Stagemaker does not serve {call.service}. docs/fidelity.md says what it does.")
         await self._no_reset.wait()
         account = self._running()
         with self._ministack.working_for(self._account_id, call.region):

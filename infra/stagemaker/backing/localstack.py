@@ -21,6 +21,7 @@ import httpcore
 
 from stagemaker.backing.answers import error_answer, send_answer
 from stagemaker.backing.call import Call, read_call, service_of
+from stagemaker.backing.configurations import checked_configuration, sets_configuration
 from stagemaker.backing.intake import ClientGoneError, receive_s3, receive_small
 from stagemaker.backing.localstack_emptying import EMPTYING, empty
 from stagemaker.backing.localstack_http import (
@@ -38,9 +39,7 @@ from stagemaker.backing.localstack_mending import (
     added_headers,
     claimed_sources,
     is_put_events,
-    is_rewritten,
     own_queue_urls,
-    rewritten,
     with_refused,
 )
 from stagemaker.backing.port import BackingError, Receive, Scope, Send
@@ -55,6 +54,9 @@ START_SECONDS = 20.0
 
 PATIENCE_SECONDS = 5.0
 """How long a call waits while it is found out whether LocalStack is still the same."""
+
+CHECK_SECONDS = 20.0
+"""Between two looks at the mark while the connection stays open: another stage may have taken the account over."""
 
 _RETRY_SECONDS = 0.5
 
@@ -146,10 +148,7 @@ class LocalStackBacking:
 
     async def _carry_out(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         if call.service not in EMPTYING:
-            raise UnsupportedError(
-                f"Stagemaker does not serve {call.service}. See docs/fidelity.md for what it does, "
-                "or run against AWS (--target aws)."
-            )
+            raise UnsupportedError(f"Stagemaker does not serve {call.service}. docs/fidelity.md says what it does.")
         await self._be_usable()
         self._memory.note((call.service, call.region))
         if is_put_events(call):
@@ -205,10 +204,12 @@ class LocalStackBacking:
                 length=length,
             )
 
-        if is_rewritten(call):
-            content = rewritten(await receive_s3(receive, call.headers, None))
+        if sets_configuration(call):
+            content = checked_configuration(call, await receive_s3(receive, call.headers, None))
             kept = [(name, value) for name, value in headers(len(content)) if not describes_body(name)]
             return Outgoing(call.method, target, kept, content)
+        if call.service == "s3":
+            checked_configuration(call, b"")  # the tags in the headers
         if "content-length" not in call.headers:
             if call.method == "PUT" and call.service == "s3" and call.key and not call.query:
                 raise AwsError("MissingContentLength", "You must provide the Content-Length HTTP header.", 411)
@@ -289,7 +290,8 @@ class LocalStackBacking:
                 if silent:
                     _LOG.warning("LocalStack at %s answers again", self.url)
                 silent = False
-                await reader.read()
+                while not await _closed(reader, CHECK_SECONDS):
+                    await self._compare(forgotten, running=True)
             except Exception as error:  # noqa: BLE001 - it must go on: this is what finds LocalStack again
                 self._why_not = str(error)
                 if not silent:
@@ -329,6 +331,15 @@ async def _chained(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[by
         yield first
     async for piece in rest:
         yield piece
+
+
+async def _closed(reader: asyncio.StreamReader, seconds: float) -> bool:
+    """Whether the other side closes the connection, on which it says nothing, within so many seconds."""
+    try:
+        await asyncio.wait_for(reader.read(), seconds)
+    except TimeoutError:
+        return False
+    return True
 
 
 def _words(error: Any) -> str:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import uuid
 from collections.abc import Collection
 from typing import Any
 from urllib.parse import unquote
-from xml.etree import ElementTree as ET
 
 from stagemaker.backing.call import Call
-from stagemaker.wire.errors import AwsError
 
 _QUEUE_URL_ANSWERS = ("CreateQueue", "GetQueueUrl", "ListQueues", "ListDeadLetterSourceQueues")
 
@@ -33,37 +30,6 @@ def added_headers(call: Call) -> list[tuple[bytes, bytes]]:
         return []
     onto_itself = unquote(path).lstrip("/") == f"{call.bucket}/{call.key}"
     return [(b"x-amz-storage-class", b"STANDARD")] if onto_itself else []
-
-
-def is_rewritten(call: Call) -> bool:
-    """Whether the body of a call goes there changed."""
-    return call.service == "s3" and call.method == "PUT" and not call.key and "lifecycle" in call.query
-
-
-def rewritten(body: bytes) -> bytes:
-    """A lifecycle configuration whose rules all have an ID and a Filter. Raises AwsError MalformedXML.
-
-    AWS makes up an ID, and takes the older form with a Prefix instead of a Filter (S3 API reference,
-    PutBucketLifecycleConfiguration); LocalStack refuses both.
-    """
-    try:
-        if b"<!" in body:
-            raise ValueError("a document type")
-        document = ET.fromstring(body)  # noqa: S314 - no document type, hence no entities to expand
-    except (ET.ParseError, ValueError) as error:
-        message = "The XML you provided was not well-formed or did not validate against our published schema"
-        raise AwsError("MalformedXML", message) from error
-    namespace = document.tag.rpartition("}")[0] + "}" if "}" in document.tag else ""
-    for rule in document.iterfind(f"{namespace}Rule"):
-        if not rule.findtext(f"{namespace}ID"):
-            for empty in rule.findall(f"{namespace}ID"):
-                rule.remove(empty)
-            ET.SubElement(rule, f"{namespace}ID").text = uuid.uuid4().hex
-        prefix = rule.find(f"{namespace}Prefix")
-        if prefix is not None and rule.find(f"{namespace}Filter") is None:
-            rule.remove(prefix)
-            ET.SubElement(rule, f"{namespace}Filter").append(prefix)
-    return ET.tostring(document)
 
 
 def is_put_events(call: Call) -> bool:
