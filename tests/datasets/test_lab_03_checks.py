@@ -60,7 +60,7 @@ def job(name: str = "me-1", **members: Any) -> dict[str, Any]:
 class FakeAccount:
     """An account of these jobs and objects: what `checks.Work` asks, and no more."""
 
-    prefix, bucket = "me", "lab"
+    prefix, bucket, since, region = "me", "lab", None, "us-east-1"
 
     def __init__(self, jobs: list[dict[str, Any]], objects: dict[str, datetime]) -> None:
         self.jobs, self.objects = jobs, objects
@@ -103,6 +103,10 @@ class FakeAccount:
     def get_metric_statistics(self, **_: Any) -> dict[str, Any]:
         """One point for each value."""
         return {"Datapoints": [{"Minimum": value, "Maximum": value} for value in self.points]}
+
+    def describe_log_streams(self, **_: Any) -> dict[str, Any]:
+        """One stream."""
+        return {"logStreams": [{"logStreamName": "job/algo-1-1"}]}
 
     def filter_log_events(self, **_: Any) -> dict[str, Any]:
         """One line."""
