@@ -90,11 +90,3 @@ class Events(Protocol):
     ) -> None:
         """Put one event on the default bus, as the AWS service `source`. `detail` is JSON. Raises PortError."""
         ...
-
-
-class Resettable(Protocol):
-    """A part of the account that can be emptied."""
-
-    def reset(self) -> None:
-        """Forget everything."""
-        ...

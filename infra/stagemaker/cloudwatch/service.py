@@ -21,7 +21,7 @@ from stagemaker.wire.query import QueryCodec
 
 
 class CloudWatchService:
-    """CloudWatch metrics of one account, all regions. Is `ports.Metrics` and `ports.Resettable`."""
+    """CloudWatch metrics of one account, all regions. Is `ports.Metrics`."""
 
     def __init__(self, store: Store, account: str) -> None:
         self.account = account

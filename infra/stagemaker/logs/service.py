@@ -19,7 +19,7 @@ from stagemaker.wire.model import load_service_model
 
 
 class LogsService:
-    """CloudWatch Logs of one account, all regions. Is `ports.Logs` and `ports.Resettable`."""
+    """CloudWatch Logs of one account, all regions. Is `ports.Logs`."""
 
     def __init__(self, store: Store, account: str) -> None:
         self.catalogue = Catalogue(store, account)
