@@ -93,7 +93,7 @@ test-clients: $(VENV)/.dev $(CLIENTS)/.ready
 
 # LocalStack in an environment of its own; what cannot run is said, with a count.
 test-localstack: $(VENV)/.dev
-	@$(BIN)/python tests/localstack/run.py
+	@PYTHONPATH=tests/helpers $(BIN)/python tests/localstack/run.py
 
 test-docker: $(VENV)/.dev
 	@$(BIN)/python tests/docker/run.py

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Any
 
 import boto3
 import pytest
+from free_ports import free_ports
 
 from stagemaker.testing import BACKING_VARIABLE, start_stage
 from stagemaker_labs.proof import prove
@@ -23,17 +23,6 @@ ROOT = Path(__file__).parents[2]
 LABS = sorted(folder.parent for folder in (ROOT / "labs").glob("*/lab.toml"))
 PROJECT = f"stagemaker-test-{os.getpid()}"
 HEALTHY_SECONDS = 180.0
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody uses."""
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +168,7 @@ def test_the_whole_proof_on_the_localstack_of_compose(compose: Compose) -> None:
 
 def test_up_starts_localstack_by_compose(tmp_path: Path) -> None:
     """`stagemaker up --target localstack` with nothing running; `status` says what is behind the stage."""
-    localstack, api = free_ports(2)
+    localstack, api, _proxy = free_ports(3)
     variables = {**os.environ, "STAGEMAKER_STATE": str(tmp_path / "state"), "LOCALSTACK_PORT": str(localstack)}
 
     def stagemaker(*words: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from free_ports import free_ports
 
 from stagemaker.testing import RunningStage, start_stage
 
@@ -78,9 +78,7 @@ class LocalStack:
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """LocalStack for all tests of this folder."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     localstack = LocalStack(tmp_path_factory.mktemp("localstack"), port)
     localstack.start()
     yield localstack

@@ -10,13 +10,14 @@ import hashlib
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+from free_ports import free_ports
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
@@ -107,9 +108,7 @@ def _printed(*command: str) -> list[str]:
 @contextmanager
 def _serving(python: Path, folder: Path) -> Iterator[str]:
     """LocalStack on a free port, for the length of the block; its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     command = [str(python), str(HERE / "serve.py"), str(port), str(folder)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None

@@ -6,7 +6,6 @@ import asyncio
 import http.client
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xgboost
+from free_ports import free_ports
 
 from stagemaker.algorithms.xgboost import server
 from stagemaker.algorithms.xgboost.inference import Inference
@@ -145,8 +145,7 @@ def test_what_cannot_be_served_does_not_start(
 def address(tmp_path: Path) -> Iterator[tuple[int, xgboost.Booster, subprocess.Popen[bytes]]]:
     """The program as the launcher starts it, on a free port of loopback."""
     booster = write_model(tmp_path)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     environment = {**os.environ, "SAGEMAKER_BASE_DIR": str(tmp_path), "SAGEMAKER_BIND_TO_PORT": str(port)}
     command = [sys.executable, "-m", "stagemaker.algorithms.xgboost", "serve"]
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
