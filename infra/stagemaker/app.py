@@ -20,8 +20,10 @@ from stagemaker.identity.seed import RegisterAccessKey
 from stagemaker.jobs.images import Algorithm, ProcessImages
 from stagemaker.jobs.spec import MetricDefinition
 from stagemaker.logs.service import LogsService
+from stagemaker.sagemaker.documents import Documents
+from stagemaker.sagemaker.quotas import Quotas
 from stagemaker.sagemaker.service import SageMakerService
-from stagemaker.sagemaker.training_job import Neighbours
+from stagemaker.sagemaker.training_job import Neighbours, TrainingJobs
 from stagemaker.settings import AuthMode, Settings
 from stagemaker.state import StateFolder
 from stagemaker.store import Store
@@ -60,9 +62,9 @@ class Stage:
         apis = {"sts": self._identity.sts, "logs": self._logs.api(), "monitoring": self._cloudwatch.api()}
         self._gateway = Gateway(self._identity, self.backing, apis, control, region=region)
         # One thread a job, as many jobs as cores: jobs that overlap on a core train several times slower.
-        self._sagemaker = SageMakerService(
-            self._store,
-            account,
+        documents = Documents(self._store, account)
+        training_jobs = TrainingJobs(
+            documents,
             Neighbours(
                 roles=self._identity.sessions,
                 objects=GatewayObjects(self._gateway),
@@ -73,11 +75,12 @@ class Stage:
             ),
             folder.jobs,
             folder.stage_file,
-            folder.quotas,
+            Quotas(folder.quotas),
             slots=os.cpu_count() or 1,
             threads=1,
             stop_grace=settings.stop_grace,
         )
+        self._sagemaker = SageMakerService(documents, [training_jobs])
         apis["sagemaker"] = self._sagemaker.api()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -89,6 +89,19 @@ class Documents:
             )
         self._notify()
 
+    def delete(self, family: Family, region: str, name: str) -> None:
+        """Forget a resource and its tags. Raises the family's `missing` error."""
+        arn = family.arn(region, self.account, name)
+        with self.store.transaction() as connection:
+            gone = connection.execute(
+                "DELETE FROM sagemaker_resources WHERE region = ? AND family = ? AND name = ?",
+                (region, family.noun, name),
+            )
+            if gone.rowcount == 0:
+                raise family.missing(arn)
+            connection.execute("DELETE FROM sagemaker_tags WHERE arn = ?", (arn,))
+        self._notify()
+
     def in_transition(self, family: Family) -> Iterator[tuple[str, str, Document]]:
         """Region, name and document of every resource whose status will pass, oldest first."""
         marks = ", ".join("?" * len(family.transitional))

@@ -24,6 +24,9 @@ class Family:
     transitional: frozenset[str]
     missing: ErrorOf
     exists: ErrorOf
+    sort_by: str = "CreationTime"
+    """What its list is sorted by unless the call says: it differs from family to family."""
+    sort_order: str = "Ascending"
 
     @property
     def name_member(self) -> str:

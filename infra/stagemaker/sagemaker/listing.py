@@ -46,8 +46,8 @@ def list_resources(
             values.append(value.timestamp() if hasattr(value, "timestamp") else value)
         elif member not in _PAGING:
             raise NotHonouredError(member, f"{operation.name} does not filter by it yet")
-    column = _SORT_COLUMNS[parameters.get("SortBy", "CreationTime")]
-    descending = parameters.get("SortOrder", "Ascending") == "Descending"
+    column = _SORT_COLUMNS[parameters.get("SortBy", family.sort_by)]
+    descending = parameters.get("SortOrder", family.sort_order) == "Descending"
     page = parameters.get("MaxResults", DEFAULT_PAGE)
     query = _digest(family, context, parameters)
     if token := parameters.get("NextToken"):

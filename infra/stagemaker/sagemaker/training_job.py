@@ -17,6 +17,7 @@ from stagemaker.sagemaker import training_request, transitions
 from stagemaker.sagemaker.documents import Document, Documents, read_tags
 from stagemaker.sagemaker.family import Family, requested_resource_not_found
 from stagemaker.sagemaker.honoured import refuse_unhonoured
+from stagemaker.sagemaker.part import Part, operation
 from stagemaker.sagemaker.quotas import Quotas
 from stagemaker.sagemaker.state_changes import StateChanges
 from stagemaker.sagemaker.training_events import apply, metric_data
@@ -58,8 +59,10 @@ class Neighbours:
     images: Images
 
 
-class TrainingJobs:
+class TrainingJobs(Part):
     """The training jobs of the account. Their folders lie below `folder`."""
+
+    families = (TRAINING_JOB,)
 
     def __init__(
         self,
@@ -105,6 +108,7 @@ class TrainingJobs:
         with self.documents.store.transaction() as connection:
             connection.execute("DELETE FROM sagemaker_job_offsets")
 
+    @operation("CreateTrainingJob")
     async def create(self, context: Context, parameters: dict[str, Any]) -> dict[str, Any]:
         """CreateTrainingJob. The job is on disk, and durable, when this returns."""
         refuse_unhonoured(parameters, training_request.HONOURED_MEMBERS)
@@ -142,6 +146,7 @@ class TrainingJobs:
         self.supervisor.submit(directory)
         return {"TrainingJobArn": arn}
 
+    @operation("StopTrainingJob")
     async def stop_job(self, context: Context, parameters: dict[str, Any]) -> dict[str, Any]:
         """StopTrainingJob. A job that is over refuses; one that is stopping goes on doing so."""
         region, name = context.region, parameters["TrainingJobName"]
