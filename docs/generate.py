@@ -12,7 +12,8 @@ from pathlib import Path
 from stagemaker.backing.services import SERVICES
 from stagemaker.cloudwatch.service import CloudWatchService
 from stagemaker.logs.service import LogsService
-from stagemaker.sagemaker.honoured import rows
+from stagemaker.sagemaker import tuning_request
+from stagemaker.sagemaker.honoured import Entry, rows
 from stagemaker.sagemaker.training_request import HONOURED_MEMBERS
 from stagemaker.store import Store
 from stagemaker_labs import lab
@@ -97,6 +98,15 @@ Two stages on one account of one LocalStack would describe one another's resourc
 calls to the other fail and say so. `--account` gives each one its own.
 """
 
+TUNING_HEAD = """
+### CreateHyperParameterTuningJob
+
+Each of TrainingJobDefinitions has the members of TrainingJobDefinition.
+
+| member | | remark |
+|---|---|---|
+"""
+
 CONTRACT_HEAD = """# The training container contract, item by item
 
 Made from `training-contract.toml` by `python docs/generate.py`; do not edit. Each item that is kept names a test that
@@ -132,7 +142,6 @@ def operations() -> list[str]:
 
 def fidelity() -> str:
     """The page."""
-    lines = [f"| {member} | {mark} | {remark} |" for member, mark, remark in rows(HONOURED_MEMBERS)]
     store = Store(Path(":memory:"))
     services = {
         "operations": operations(),
@@ -141,7 +150,13 @@ def fidelity() -> str:
         "backing": sorted(SERVICES),
     }
     store.close()
-    return HEAD.format(**{name: ", ".join(names) for name, names in services.items()}) + "\n".join(lines) + "\n"
+    head = HEAD.format(**{name: ", ".join(names) for name, names in services.items()})
+    tuning = {k: v for k, v in tuning_request.HONOURED_MEMBERS.items() if k != "TrainingJobDefinitions"}
+    return head + _members(HONOURED_MEMBERS) + TUNING_HEAD + _members(tuning)
+
+
+def _members(table: dict[str, Entry]) -> str:
+    return "".join(f"| {member} | {mark} | {remark} |\n" for member, mark, remark in rows(table))
 
 
 def targets() -> str:

@@ -6,6 +6,7 @@ import logging
 import os
 
 from stagemaker.algorithms.xgboost import definition as xgboost
+from stagemaker.algorithms.xgboost import tunable as xgboost_tuning
 from stagemaker.backing import Backing, BackingError
 from stagemaker.backing.embedded import EmbeddedBacking
 from stagemaker.backing.localstack import LocalStackBacking
@@ -19,11 +20,13 @@ from stagemaker.identity.room import Identity
 from stagemaker.identity.seed import RegisterAccessKey
 from stagemaker.jobs.images import Algorithm, ProcessImages
 from stagemaker.jobs.spec import MetricDefinition
+from stagemaker.jobs.tunable import Tunable, TuningRules
 from stagemaker.logs.service import LogsService
 from stagemaker.sagemaker.documents import Documents
 from stagemaker.sagemaker.quotas import Quotas
 from stagemaker.sagemaker.service import SageMakerService
 from stagemaker.sagemaker.training_job import Neighbours, TrainingJobs
+from stagemaker.sagemaker.tuning_job import TuningJobs
 from stagemaker.settings import AuthMode, Settings
 from stagemaker.state import StateFolder
 from stagemaker.store import Store
@@ -35,6 +38,13 @@ ALGORITHMS = (
         "stagemaker.algorithms.xgboost",
         xgboost.TAGS,
         tuple(MetricDefinition(name, regex) for name, regex in xgboost.METRIC_DEFINITIONS),
+        TuningRules(
+            xgboost_tuning.OBJECTIVES,
+            {
+                name: Tunable(whole, low, high, (least, most))
+                for name, (whole, low, high, least, most) in xgboost_tuning.TUNABLES.items()
+            },
+        ),
     ),
 )
 
@@ -63,6 +73,7 @@ class Stage:
         self._gateway = Gateway(self._identity, self.backing, apis, control, region=region)
         # One thread a job, as many jobs as cores: jobs that overlap on a core train several times slower.
         documents = Documents(self._store, account)
+        images = ProcessImages(ALGORITHMS, settings.images)
         training_jobs = TrainingJobs(
             documents,
             Neighbours(
@@ -71,7 +82,7 @@ class Stage:
                 metrics=self._cloudwatch,
                 logs=self._logs,
                 events=self.backing,
-                images=ProcessImages(ALGORITHMS, settings.images),
+                images=images,
             ),
             folder.jobs,
             folder.stage_file,
@@ -80,7 +91,7 @@ class Stage:
             threads=1,
             stop_grace=settings.stop_grace,
         )
-        self._sagemaker = SageMakerService(documents, [training_jobs])
+        self._sagemaker = SageMakerService(documents, [training_jobs, TuningJobs(documents, training_jobs, images)])
         apis["sagemaker"] = self._sagemaker.api()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -30,13 +30,15 @@ class Quotas:
         if limit is not None and used + wanted > limit:
             raise exceeded(quota, limit, used, wanted, why)
 
-    def check_training(self, instance_type: str, *, spot: bool, used: int, wanted: int) -> None:
-        """The quotas of a training job of `wanted` instances, of whose type `used` are in use."""
+    def check_training(self, instance_type: str, *, spot: bool, used: int, wanted: int, jobs: int = 1) -> None:
+        """The quotas of `jobs` training jobs of `wanted` instances each, of whose type `used` are in use."""
         quota = f"{instance_type} for {'spot ' if spot else ''}training job usage"
         if needs_accelerator(instance_type):
-            raise exceeded(quota, 0, 0, wanted, "this machine offers no accelerator, and a CPU never stands in for one")
+            raise exceeded(
+                quota, 0, 0, wanted * jobs, "this machine offers no accelerator, and a CPU never stands in for one"
+            )
         self.check(HOSTS_OF_A_JOB, used=0, wanted=wanted)
-        self.check(quota, used=used, wanted=wanted)
+        self.check(quota, used=used, wanted=wanted * jobs)
 
     def limits(self) -> Mapping[str, int]:
         """The quotas that are set. Raises AwsError InternalFailure for a file that cannot be read."""

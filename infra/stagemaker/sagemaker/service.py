@@ -11,12 +11,13 @@ from stagemaker.sagemaker.listing import list_resources
 from stagemaker.sagemaker.part import Part
 from stagemaker.sagemaker.tags import Tags
 from stagemaker.sagemaker.training_job import TrainingJobs
+from stagemaker.sagemaker.tuning_job import TuningJobs
 from stagemaker.wire.api import Api, Handler, Held
 from stagemaker.wire.codec import JsonCodec
 from stagemaker.wire.message import Context
 from stagemaker.wire.model import load_service_model
 
-PARTS: tuple[type[Part], ...] = (TrainingJobs,)
+PARTS: tuple[type[Part], ...] = (TrainingJobs, TuningJobs)
 FAMILIES: tuple[Family, ...] = tuple(family for part in PARTS for family in part.families)
 
 

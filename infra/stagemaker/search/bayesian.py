@@ -6,7 +6,6 @@ is quick (milliseconds) and leaves nothing to keep but the trials themselves.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 
 import optuna
@@ -29,9 +28,7 @@ def suggest(space: Space, trials: Sequence[Trial], parents: Parents, *, seed: in
     """Values that promise to be good, given what was found. Jobs that still run are taken for disappointing."""
     distributions = {each.name: _distribution(each) for each in space}
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # `multivariate` is one
-        sampler = optuna.samplers.TPESampler(n_startup_trials=STARTUP_TRIALS, multivariate=True, seed=seed)
+    sampler = optuna.samplers.TPESampler(n_startup_trials=STARTUP_TRIALS, multivariate=True, seed=seed)
     study = optuna.create_study(sampler=sampler, direction="minimize" if minimize else "maximize")
     study.add_trials([_frozen(space, distributions, *known) for known in _known(trials, parents, minimize=minimize)])
     found = study.ask(distributions).params
