@@ -108,6 +108,9 @@ def test_aws_words() -> None:
     [
         ({**X, "MinValue": "two"}, "Continuous", "[two], must be a number"),
         ({**X, "MaxValue": "inf"}, "Continuous", "[inf], must be a number"),
+        ({**X, "MaxValue": "1_0"}, "Continuous", "[1_0], must be a number"),
+        ({**N, "MaxValue": "9" * 200}, "Integer", "must be a whole number of at most"),
+        ({**X, "MaxValue": "1e301"}, "Continuous", "must be a number of at most"),
         ({**N, "MinValue": "1.5"}, "Integer", "[1.5], must be a whole number"),
         ({**X, "MinValue": "2"}, "Continuous", "must not be greater than"),
         ({**X, "ScalingType": "Logarithmic"}, "Continuous", "greater than 0"),

@@ -11,6 +11,9 @@ from stagemaker.sagemaker.tuning_request import MOST_RANGES
 from stagemaker.search.ranges import Categorical, Continuous, Integer, Range, Scaling, Space
 from stagemaker.wire.errors import ValidationError
 
+_MOST_INTEGER = 2**53
+_MOST_FLOAT = 1e300
+"""Beyond these the arithmetic of the search is no longer exact, or has no end."""
 _HINT_FACTOR = 10
 """How far Autotune looks from a hint, in both directions, where nothing more is known."""
 
@@ -82,11 +85,11 @@ def _categorical(entry: Mapping[str, Any]) -> Categorical:
 def _number(entry: Mapping[str, str], end: str, kind: type[int | float]) -> float:
     text = entry[end]
     try:
-        value = kind(text)
+        value = math.nan if "_" in text else kind(text)  # Python reads 1_000, a container may not
     except ValueError:
         value = math.nan
-    if not math.isfinite(value):
-        what = "a whole number" if kind is int else "a number"
+    if not abs(value) <= (_MOST_INTEGER if kind is int else _MOST_FLOAT):
+        what = "a whole number of at most 2^53" if kind is int else "a number of at most 1e300"
         raise ValidationError(f"The {end} of the hyperparameter [{entry['Name']}], [{text}], must be {what}.")
     return value
 

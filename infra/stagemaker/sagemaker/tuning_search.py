@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from stagemaker.contract.failure import FAILURE_REASON_LIMIT
 from stagemaker.jobs.record import Event, MetricEvent
 from stagemaker.sagemaker import tuning_progress
 from stagemaker.sagemaker.documents import Document, Documents
@@ -229,7 +230,8 @@ class TuningSearch:
                 return False
             name = document["HyperParameterTuningJobName"]
             if now := self._documents.find(self._family, row.region, name):
-                end = End("Failed", f"Training job {row.job} could not be created: {error.message}")
+                reason = f"Training job {row.job} could not be created: {error.message}"
+                end = End("Failed", reason[:FAILURE_REASON_LIMIT])
                 now[tuning_progress.ENDING] = asdict(end)
                 self._documents.save(self._family, row.region, name, now)
             return True
@@ -250,7 +252,8 @@ class TuningSearch:
 
     def announce(self, region: str, document: Document) -> None:
         """Let EventBridge know of the tuning job's status."""
-        shown = {name: value for name, value in document.items() if name not in LISTED}
+        hidden = (*LISTED, tuning_progress.ENDING)
+        shown = {name: value for name, value in document.items() if name not in hidden}
         self._training_jobs.state_changes.add(region, STATE_CHANGE, document["HyperParameterTuningJobArn"], shown)
 
 

@@ -62,7 +62,7 @@ class Continuous:
             return 0.0
         match self._scaling():
             case Scaling.LOGARITHMIC:
-                share = math.log(value / self.low) / math.log(self.high / self.low)
+                share = (math.log(value) - math.log(self.low)) / (math.log(self.high) - math.log(self.low))
             case Scaling.REVERSE_LOGARITHMIC:
                 low, high = math.log1p(-self.low), math.log1p(-self.high)
                 share = (math.log1p(-value) - low) / (high - low)
