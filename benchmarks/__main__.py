@@ -7,6 +7,8 @@ import gateway_cost
 import job_overhead
 import large_objects
 import pipe_mode
+import tuning_jobs
+import tuning_quality
 import unchanged_check
 from measure import HEAD, machine
 
@@ -15,5 +17,8 @@ if __name__ == "__main__":
     print(HEAD)
     for benchmark in (cold_start, job_overhead, pipe_mode, unchanged_check, gateway_cost):
         print(benchmark.run().row(), flush=True)
+    print(tuning_jobs.run().row(), flush=True)
     print()
     large_objects.main()
+    print()
+    tuning_quality.tables()

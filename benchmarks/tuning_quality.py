@@ -2,7 +2,8 @@
 
 The strategies are driven as tuning jobs drive them, without the jobs: tests/stage/test_tuning_jobs.py shows that a
 tuning job with a seed tries exactly what `propose` proposes. `python benchmarks/tuning_quality.py [--churn-seeds N]`
-prints Markdown; every figure of every seed is in it.
+prints Markdown; every figure of every seed is in it. `--jobs-seeds N` runs the first N seeds of Branin and Hartmann-6
+through tuning jobs with toy containers instead, some 0.3 s a job.
 """
 
 from __future__ import annotations
@@ -12,14 +13,20 @@ import csv
 import math
 import random
 import statistics
+import sys
+import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from functions import BRANIN_LEAST, HARTMANN_LEAST, branin, hartmann
 from measure import machine
+from stagemaker.sagemaker.tuning_search import definition_seed
 from stagemaker.search import stopping
 from stagemaker.search.ranges import Continuous, Integer, Range, Scaling, Space, Value, Values
 from stagemaker.search.strategy import Strategy, propose
 from stagemaker.search.trial import NO_PARENTS, Parents, Trial
+from stagemaker.testing import RunningStage, start_stage
 
 JOBS = 30
 SEEDS = range(20)
@@ -27,17 +34,7 @@ CUSTOMERS = Path(__file__).parents[1] / "datasets" / "churn" / "customers.csv"
 Objective = Callable[[Values], float]
 
 BRANIN_SPACE: Space = (Continuous("x", -5.0, 10.0), Continuous("y", 0.0, 15.0))
-BRANIN_LEAST = 0.39788735772973816
 HARTMANN_SPACE: Space = tuple(Continuous(f"x{number}", 0.0, 1.0) for number in range(6))
-HARTMANN_LEAST = -3.322368011415515
-_ALPHA = (1.0, 1.2, 3.0, 3.2)
-_A = ((10, 3, 17, 3.5, 1.7, 8), (0.05, 10, 17, 0.1, 8, 14), (3, 3.5, 1.7, 10, 17, 8), (17, 8, 0.05, 10, 0.1, 14))
-_P = (
-    (0.1312, 0.1696, 0.5569, 0.0124, 0.8283, 0.5886),
-    (0.2329, 0.4135, 0.8307, 0.3736, 0.1004, 0.9991),
-    (0.2348, 0.1451, 0.3522, 0.2883, 0.3047, 0.6650),
-    (0.4047, 0.8828, 0.8732, 0.5743, 0.1091, 0.0381),
-)
 CHURN_SPACE: Space = (
     Continuous("eta", 0.01, 0.5, Scaling.LOGARITHMIC),
     Integer("max_depth", 1, 10),
@@ -46,22 +43,6 @@ CHURN_SPACE: Space = (
     Continuous("colsample_bytree", 0.5, 1.0),
     Continuous("lambda", 0.01, 100.0, Scaling.LOGARITHMIC),
 )
-
-
-def branin(values: Values) -> float:
-    """Two dimensions, three minima."""
-    x, y = float(values["x"]), float(values["y"])
-    valley = y - 5.1 / (4 * math.pi**2) * x * x + 5 / math.pi * x - 6
-    return valley**2 + 10 * (1 - 1 / (8 * math.pi)) * math.cos(x) + 10
-
-
-def hartmann(values: Values) -> float:
-    """Six dimensions."""
-    point = [float(values[f"x{number}"]) for number in range(6)]
-    return -sum(
-        alpha * math.exp(-sum(a * (x - p) ** 2 for a, x, p in zip(row, point, centre, strict=True)))
-        for alpha, row, centre in zip(_ALPHA, _A, _P, strict=True)
-    )
 
 
 def search(
@@ -144,6 +125,78 @@ def _is_number(text: str) -> bool:
     return True
 
 
+TOY = """#!{python}
+import json, os, pathlib, sys
+sys.path.insert(0, {here!r})
+import functions
+base = pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"])
+given = json.loads((base / "input/config/hyperparameters.json").read_text())
+print("loss=%r" % getattr(functions, given["function"])(given))
+"""
+
+
+def through_jobs(seeds: Sequence[int]) -> None:
+    """The same searches by a stage, one job at a time: the least regret of each, and that without jobs."""
+    with tempfile.TemporaryDirectory() as name:
+        program = Path(name) / "images" / "toy" / "train"
+        program.parent.mkdir(parents=True)
+        program.write_text(TOY.format(python=sys.executable, here=str(Path(__file__).parent)))
+        program.chmod(0o755)
+        stage = start_stage(Path(name) / "state", images=program.parents[1])
+        try:
+            stage.client("s3").create_bucket(Bucket="bench")
+            for space, objective, minimum in (
+                (BRANIN_SPACE, branin, BRANIN_LEAST),
+                (HARTMANN_SPACE, hartmann, HARTMANN_LEAST),
+            ):
+                for strategy in (Strategy.BAYESIAN, Strategy.RANDOM):
+                    for seed in seeds:
+                        found = _tuning_job(stage, strategy, space, objective.__name__, seed) - minimum
+                        own = definition_seed(str(seed), 0)
+                        alone = least(search(strategy, space, objective, own)) - minimum
+                        print(f"| {objective.__name__} | {strategy} | {seed} | {found:.6g} | {alone:.6g} |", flush=True)
+        finally:
+            stage.stop()
+
+
+def _tuning_job(stage: RunningStage, strategy: Strategy, space: Space, function: str, seed: int) -> float:
+    ranges = [
+        {"Name": each.name, "MinValue": repr(each.low), "MaxValue": repr(each.high)}
+        for each in space
+        if isinstance(each, Continuous)
+    ]
+    sagemaker, name = stage.client("sagemaker"), f"{function}-{strategy}-{seed}"
+    sagemaker.create_hyper_parameter_tuning_job(
+        HyperParameterTuningJobName=name,
+        HyperParameterTuningJobConfig={
+            "Strategy": str(strategy),
+            "RandomSeed": seed,
+            "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": "loss"},
+            "ResourceLimits": {"MaxNumberOfTrainingJobs": JOBS, "MaxParallelTrainingJobs": 1},
+            "ParameterRanges": {"ContinuousParameterRanges": ranges},
+        },
+        TrainingJobDefinition={
+            "StaticHyperParameters": {"function": function},
+            "AlgorithmSpecification": {
+                "TrainingImage": "toy:1",
+                "TrainingInputMode": "File",
+                "MetricDefinitions": [{"Name": "loss", "Regex": "loss=(.*)"}],
+            },
+            "RoleArn": stage.role_arn,
+            "OutputDataConfig": {"S3OutputPath": "s3://bench/output"},
+            "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+            "StoppingCondition": {"MaxRuntimeInSeconds": 600},
+        },
+    )
+    while True:
+        job = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+        if job["HyperParameterTuningJobStatus"] != "InProgress":
+            break
+        time.sleep(0.2)
+    assert job["ObjectiveStatusCounters"]["Succeeded"] == JOBS, job
+    return float(job["BestTrainingJob"]["FinalHyperParameterTuningJobObjectiveMetric"]["Value"])
+
+
 def warm_start() -> None:
     """Jobs until a search is as good as its parent was after JOBS: cold, and warm in both ways."""
     for name, space, objective in (("Branin", BRANIN_SPACE, branin), ("Hartmann-6", HARTMANN_SPACE, hartmann)):
@@ -217,16 +270,12 @@ def hyperband() -> None:
         )
 
 
-def main() -> None:
+def tables(churn_seeds: int = len(SEEDS)) -> None:
     """All tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--churn-seeds", type=int, default=len(SEEDS))
-    options = parser.parse_args()
-    print(machine(), end="\n\n")
     print(f"| {JOBS} jobs | strategy | median regret | 95 % interval | seeds 0, 1, 2 ... |\n|---|---|---|---|---|")
     regrets("Branin", BRANIN_SPACE, branin, BRANIN_LEAST, SEEDS)
     regrets("Hartmann-6", HARTMANN_SPACE, hartmann, HARTMANN_LEAST, SEEDS)
-    churn(range(options.churn_seeds))
+    churn(range(churn_seeds))
     print("\n| jobs until as good as the parent | start | median | seeds 0, 1, 2 ... |\n|---|---|---|---|")
     warm_start()
     print("\n| 81 jobs of 27 epochs | median epochs run | median regret | 95 % interval |\n|---|---|---|---|")
@@ -234,4 +283,13 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--churn-seeds", type=int, default=len(SEEDS))
+    parser.add_argument("--jobs-seeds", type=int, default=0)
+    options = parser.parse_args()
+    print(machine(), end="\n\n")
+    if options.jobs_seeds:
+        print("| function | strategy | seed | regret by jobs | without jobs |\n|---|---|---|---|---|")
+        through_jobs(range(options.jobs_seeds))
+    else:
+        tables(options.churn_seeds)

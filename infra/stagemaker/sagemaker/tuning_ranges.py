@@ -50,7 +50,6 @@ def _check_names(space: list[Range], static: Mapping[str, str]) -> None:
         raise ValidationError(f"The hyperparameter [{twice}] has more than one range.")
     if both := next((name for name in names if name in static), None):
         raise ValidationError(f"The hyperparameter [{both}] is given both as static and with a range.")
-    # A range with one value is legal on AWS, which then tries it each time.
 
 
 def _integer(entry: Mapping[str, str]) -> Integer:
