@@ -22,7 +22,7 @@ from stagemaker.sagemaker.family import Family
 from stagemaker.sagemaker.training_job import TRAINING_JOB, TrainingJobs
 from stagemaker.sagemaker.tuning_definition import Definition, TuningImages, jobs_wanted, read_definitions
 from stagemaker.sagemaker.tuning_progress import End
-from stagemaker.sagemaker.tuning_request import max_resource, min_resource
+from stagemaker.sagemaker.tuning_request import entries, max_resource, min_resource
 from stagemaker.sagemaker.tuning_summary import summary
 from stagemaker.sagemaker.tuning_trials import PLANNED, TrialRow, Trials
 from stagemaker.sagemaker.tuning_warm_start import WarmStart
@@ -108,8 +108,8 @@ class TuningSearch:
             return False
         config = document["HyperParameterTuningJobConfig"]
         if config["Strategy"] == Strategy.HYPERBAND:
-            static = read_definitions(document, self._images)[row.definition].static
-            least, most = min_resource(config), max_resource(config, dict(static)) or 0
+            static = entries(document)[row.definition].get("StaticHyperParameters", {})
+            least, most = min_resource(config), max_resource(config, static) or 0
             steps = self._trials.report(row, reported)
             judged = stopping.rungs(row.number - 1, least, most)
             return any(step > most for step, _ in steps) or any(
