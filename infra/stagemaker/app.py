@@ -35,6 +35,7 @@ ALGORITHMS = (
         "stagemaker.algorithms.xgboost",
         xgboost.TAGS,
         tuple(MetricDefinition(name, regex) for name, regex in xgboost.METRIC_DEFINITIONS),
+        preload=xgboost.PRELOAD,
     ),
 )
 

@@ -30,6 +30,8 @@ class Algorithm:
     module: str
     tags: Mapping[str, tuple[str, ...]]
     metrics: tuple[MetricDefinition, ...]
+    preload: tuple[str, ...] = ()
+    """Modules that take long to import, for kept instances."""
 
 
 class ProcessImages:
@@ -48,7 +50,7 @@ class ProcessImages:
             tags = algorithm.tags[repository]
             if emulated := _emulated_tag(tag, tags):
                 command = (sys.executable, "-m", algorithm.module)
-                return Program(command, {TAG_VARIABLE: emulated}, trusted=True)
+                return Program(command, {TAG_VARIABLE: emulated}, trusted=True, preload=algorithm.preload)
             return self._none(image, f"{repository} is known here with the tags {', '.join(tags)}")
         if self._folder is not None:
             for name in (f"{repository}:{tag}", repository):

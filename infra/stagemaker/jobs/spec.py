@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from stagemaker.contract.training import ChannelConfig
+
+SCRIPT_MODE = "sagemaker_program"
+"""The hyperparameter with which an image of AWS's runs a program of the user's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,16 @@ class Program:
     environment: Mapping[str, str] = field(default_factory=dict)
     trusted: bool = False
     problem: str | None = None
+    preload: tuple[str, ...] = ()
+    """Modules that a kept instance imports ahead for `python -m MODULE`; see `warm_process`."""
+
+    @property
+    def module(self) -> str | None:
+        """The module that the command runs with this Python, if that is all that it is."""
+        match self.command:
+            case (sys.executable, "-m", str(module)):
+                return module
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +136,17 @@ class TrainingSpec:
     threads: int
     stage_file: Path
     """Names the endpoint of the running stage; read again after the stage was restarted."""
+    warm_pool: Path | None = None
+    """The folder that the job's warm pool keeps from job to job; None without a warm pool."""
+
+    @property
+    def preload(self) -> tuple[str, ...]:
+        """What a kept instance may import ahead for this job.
+
+        Libraries read variables when they are loaded, so a request with variables of its own needs a fresh
+        process; a script of the user's is one anyway.
+        """
+        return () if self.environment or SCRIPT_MODE in self.hyperparameters else self.program.preload
 
     def save(self, file: Path) -> None:
         """Write as JSON."""
@@ -134,7 +159,7 @@ class TrainingSpec:
         return cls(
             **{
                 **document,
-                "program": Program(**{**document["program"], "command": tuple(document["program"]["command"])}),
+                "program": _program(document["program"]),
                 "channels": tuple(
                     ChannelSource(
                         **{
@@ -151,8 +176,14 @@ class TrainingSpec:
                 "output": S3Uri(**document["output"]),
                 "metrics": tuple(MetricDefinition(**entry) for entry in document["metrics"]),
                 "stage_file": Path(document["stage_file"]),
+                "warm_pool": Path(document["warm_pool"]) if document.get("warm_pool") else None,
             }
         )
+
+
+def _program(document: dict[str, Any]) -> Program:
+    lists = {"command": tuple(document["command"]), "preload": tuple(document.get("preload", ()))}
+    return Program(**{**document, **lists})
 
 
 def _checkpoints(document: dict[str, Any] | None) -> Checkpoints | None:

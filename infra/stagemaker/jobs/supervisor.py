@@ -15,6 +15,7 @@ from stagemaker.jobs.directory import JobDirectory
 from stagemaker.jobs.endings import INTERNAL_ERROR
 from stagemaker.jobs.record import EndEvent, Entry, RecordError, RecordWriter, StatusEvent, read_record
 from stagemaker.jobs.spec import TrainingSpec
+from stagemaker.jobs.warm_instance import WarmInstance
 
 _LOG = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class Supervisor:
         self._slots = slots
         self._waiting: dict[Path, JobDirectory] = {}
         self._running: dict[Path, _Running] = {}
+        self._kept: dict[Path, WarmInstance] = {}
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -52,6 +54,29 @@ class Supervisor:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
+        for pool in list(self._kept):
+            self.release(pool)
+
+    def keep(self, pool: Path, modules: tuple[str, ...], threads: int) -> None:
+        """Have an instance ready for the jobs whose `warm_pool` is `pool`, with `modules` imported.
+
+        At most as many as there are slots; the oldest goes first. A pool without one starts its jobs cold.
+        """
+        present = self._kept.get(pool)
+        if present is not None and present.modules == modules:
+            return
+        self.release(pool)
+        while len(self._kept) >= self._slots:
+            self.release(next(iter(self._kept)))
+        try:
+            self._kept[pool] = WarmInstance(modules, threads, pool / "instance.log")
+        except OSError:
+            _LOG.exception("no process for the warm pool %s could be started; its jobs start cold", pool.name)
+
+    def release(self, pool: Path) -> None:
+        """End the pool's instance, if there is one."""
+        if instance := self._kept.pop(pool, None):
+            instance.close()
 
     def submit(self, directory: JobDirectory) -> None:
         """Start the job now or when a slot is free."""
@@ -73,6 +98,8 @@ class Supervisor:
 
     def forget_all(self) -> None:
         """End every runner and drop every job: for a reset of the account."""
+        for pool in list(self._kept):
+            self.release(pool)
         for running in self._running.values():
             running.kill()
         self._waiting.clear()
@@ -87,12 +114,31 @@ class Supervisor:
             del self._waiting[root]
 
     def _start(self, directory: JobDirectory) -> bool:
+        if self._start_warm(directory):
+            self._running[directory.root] = _Running(directory, 0, is_warm=True)
+            return True
         try:
             process = _spawn(directory)
         except OSError:
             _LOG.exception("no runner for %s could be started; it is tried again", directory.root.name)
             return False
         self._running[directory.root] = _Running(directory, 0, process)
+        return True
+
+    def _start_warm(self, directory: JobDirectory) -> bool:
+        """Leave the job to the instance that its pool keeps, if it keeps one."""
+        try:
+            pool = TrainingSpec.load(directory.spec).warm_pool if self._kept else None
+        except (OSError, ValueError, TypeError, KeyError):  # its runner will fail, and the job with it
+            return False
+        if pool is None or (instance := self._kept.get(pool)) is None:
+            return False
+        try:
+            instance.run(directory)
+        except OSError:
+            _LOG.warning("the instance of the warm pool %s is gone; the job starts cold", pool.name)
+            self.release(pool)
+            return False
         return True
 
     async def _watch(self) -> None:
@@ -118,10 +164,19 @@ class Supervisor:
 class _Running:
     """A job that has been started, and how far its record has been read."""
 
-    def __init__(self, directory: JobDirectory, offset: int, process: subprocess.Popen[bytes] | None = None) -> None:
+    def __init__(
+        self,
+        directory: JobDirectory,
+        offset: int,
+        process: subprocess.Popen[bytes] | None = None,
+        *,
+        is_warm: bool = False,
+    ) -> None:
         self.directory = directory
         self.offset = offset
         self.process = process
+        self.is_warm = is_warm
+        """Whether a kept instance has been asked to run it."""
         self.not_before = 0.0
 
     def advance(self, fold: Fold) -> bool:
@@ -147,7 +202,7 @@ class _Running:
                     return True
         if not alive:
             self._reap()
-            if self._begin_again():
+            if self._begin_cold() or self._begin_again():
                 return False
             return self._fail(fold)
         return False
@@ -155,6 +210,14 @@ class _Running:
     def _fail(self, fold: Fold) -> bool:
         end = EndEvent(time.time(), "Failed", "Failed", "Training job failed", INTERNAL_ERROR)
         fold(self.directory, [Entry(end, self.offset)])
+        return True
+
+    def _begin_cold(self) -> bool:
+        """Start a runner for a job whose instance went before there was one."""
+        if not self.is_warm or self.directory.record.exists():
+            return False
+        self.is_warm = False
+        self.process = _spawn(self.directory)
         return True
 
     def _begin_again(self) -> bool:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from stagemaker.jobs.directory import JobDirectory, remove_tree
-from stagemaker.jobs.record import Entry, Event, LogEvent
+from stagemaker.jobs.record import EndEvent, Entry, Event, LogEvent
 from stagemaker.jobs.supervisor import Supervisor
 from stagemaker.ports import Credentials, Events, Logs, Metrics, Objects, PortError, Roles
 from stagemaker.sagemaker import training_request, transitions
@@ -22,6 +22,7 @@ from stagemaker.sagemaker.quotas import Quotas
 from stagemaker.sagemaker.state_changes import StateChanges
 from stagemaker.sagemaker.training_events import apply, metric_data
 from stagemaker.sagemaker.training_spec import Images, training_document, training_spec
+from stagemaker.sagemaker.warm_pools import WarmPools
 from stagemaker.wire.errors import AwsError, ValidationError
 from stagemaker.wire.message import Context
 
@@ -85,6 +86,9 @@ class TrainingJobs(Part):
         self.stop_grace = stop_grace
         self.state_changes = StateChanges(documents.store, neighbours.events)
         self.supervisor = Supervisor(self._fold, slots=slots)
+        self.warm_pools = WarmPools(
+            documents, TRAINING_JOB, self.supervisor, quotas, folder.with_name("warm-pools"), threads=threads
+        )
         documents.store.connection.executescript(_OFFSETS)
 
     async def start(self) -> None:
@@ -92,17 +96,20 @@ class TrainingJobs(Part):
         for region, name, _document in list(self.documents.in_transition(TRAINING_JOB)):
             directory = self._directory(region, name)
             self.supervisor.resume(directory, self._offset(directory))
+        await self.warm_pools.start()
         await self.supervisor.start()
         await self.state_changes.start()
 
     async def stop(self) -> None:
         """Leave the jobs to their runners."""
+        await self.warm_pools.stop()
         await self.supervisor.stop()
         await self.state_changes.stop()
 
     def reset(self) -> None:
         """End and forget every job."""
         self.supervisor.forget_all()
+        self.warm_pools.reset()
         self.state_changes.reset()
         remove_tree(self.folder)
         with self.documents.store.transaction() as connection:
@@ -135,14 +142,20 @@ class TrainingJobs(Part):
         # From here on nothing is awaited, so nobody can take the name between this look and the document.
         if self.documents.find(TRAINING_JOB, region, name) is not None:
             raise TRAINING_JOB.exists(arn)
+        pool = self.warm_pools.pool_for(region, parameters)
+        spec = replace(spec, warm_pool=pool.folder if pool else None)
         directory = self._directory(region, name)
         remove_tree(directory.root)  # a folder without a document was never acknowledged
         directory.root.mkdir(parents=True)
         spec.save(directory.spec)
         _save_credentials(directory.credentials, credentials)
         with self.documents.store.transaction():
+            if pool is not None:
+                self.warm_pools.take(pool, document, spec)
             self.documents.create(TRAINING_JOB, region, name, document, tags)
             self._announce(region, document)
+        if pool is not None:
+            self.warm_pools.prepare(pool, spec)
         self.supervisor.submit(directory)
         return {"TrainingJobArn": arn}
 
@@ -164,6 +177,16 @@ class TrainingJobs(Part):
                 self._announce(region, document)
         return {}
 
+    @operation("UpdateTrainingJob")
+    async def update(self, context: Context, parameters: dict[str, Any]) -> dict[str, Any]:
+        """UpdateTrainingJob: how long a warm pool is kept."""
+        refuse_unhonoured(parameters, training_request.UPDATE_MEMBERS)
+        document = self.documents.get(TRAINING_JOB, context.region, parameters["TrainingJobName"])
+        if "ResourceConfig" in parameters:
+            keep_alive = parameters["ResourceConfig"]["KeepAlivePeriodInSeconds"]
+            self.warm_pools.update(context.region, document, keep_alive)
+        return {"TrainingJobArn": document["TrainingJobArn"]}
+
     def _check_quotas(self, parameters: dict[str, Any], region: str) -> None:
         resources, spot = parameters["ResourceConfig"], parameters.get("EnableManagedSpotTraining", False)
         kind = resources["InstanceType"]
@@ -174,6 +197,9 @@ class TrainingJobs(Part):
             and document["ResourceConfig"]["InstanceType"] == kind
             and document["EnableManagedSpotTraining"] == spot
         )
+        used += self.warm_pools.waiting_instances(region, kind)
+        if (pool := self.warm_pools.pool_for(region, parameters)) is not None and pool.since is not None:
+            used -= resources["InstanceCount"]  # it gets those
         self.quotas.check_training(kind, spot=spot, used=used, wanted=resources["InstanceCount"])
 
     async def _assume(self, role: str, region: str) -> Credentials:
@@ -219,6 +245,8 @@ class TrainingJobs(Part):
             for entry in entries:
                 before = document["TrainingJobStatus"], document["SecondaryStatus"]
                 apply(document, entry.event)
+                if isinstance(entry.event, EndEvent):
+                    self.warm_pools.job_over(region, document)
                 if before != (document["TrainingJobStatus"], document["SecondaryStatus"]):
                     self._announce(region, document)
             self._hand_on(name, directory, region, [entry.event for entry in entries])

@@ -51,6 +51,7 @@ HONOURED_MEMBERS: dict[str, Entry] = {
         "InstanceType": HONOURED,
         "InstanceCount": HONOURED,
         "VolumeSizeInGB": HONOURED,
+        "KeepAlivePeriodInSeconds": HONOURED,
     },
     "StoppingCondition": {"MaxRuntimeInSeconds": HONOURED, "MaxWaitTimeInSeconds": HONOURED},
     "Tags": HONOURED,
@@ -63,6 +64,12 @@ HONOURED_MEMBERS: dict[str, Entry] = {
     "DebugHookConfig": Recorded("no tensors are saved"),
     "ProfilerConfig": Recorded("no profiler runs"),
 }
+
+UPDATE_MEMBERS: dict[str, Entry] = {
+    "TrainingJobName": HONOURED,
+    "ResourceConfig": {"KeepAlivePeriodInSeconds": HONOURED},
+}
+"""Of UpdateTrainingJob."""
 
 DEFAULT_CHECKPOINTS = f"{OPT_ML}/checkpoints"
 
@@ -102,6 +109,8 @@ def _check_isolation(parameters: dict[str, Any]) -> None:
 def _check_spot(parameters: dict[str, Any]) -> None:
     """MaxWaitTimeInSeconds belongs to spot jobs, which need it."""
     stopping = parameters.get("StoppingCondition", {})
+    if parameters.get("EnableManagedSpotTraining") and parameters["ResourceConfig"].get("KeepAlivePeriodInSeconds"):
+        raise ValidationError("KeepAlivePeriodInSeconds is not supported when EnableManagedSpotTraining is set to true")
     wait = stopping.get("MaxWaitTimeInSeconds")
     if not parameters.get("EnableManagedSpotTraining"):
         if wait is not None:
