@@ -279,6 +279,23 @@ print(before, len(tree(os.getpid())), os.path.exists(f"/proc/{pid}"))
     assert (after, lives) == ("1", "False")
 
 
+def test_a_process_that_forks_and_leaves_all_the_time_is_caught() -> None:
+    """A new process, a new session, the old one gone, without an end: it does not outlive its job."""
+    script = """
+import os, subprocess, sys
+from stagemaker.jobs.processes import adopt_orphans, kill_descendants, tree
+adopt_orphans()
+hop = "import os, signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True)\\n"
+hop += "while True:\\n    if os.fork(): os._exit(0)\\n    os.setsid()"
+for _ in range(3):
+    subprocess.Popen([sys.executable, "-c", hop], stdout=subprocess.PIPE).stdout.readline()
+kill_descendants()
+print(len(tree(os.getpid())))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1"]
+
+
 def test_folder_bytes_counts_files_and_not_what_links_lead_to(tmp_path: Path) -> None:
     """Disk use is what the files take."""
     (tmp_path / "deep").mkdir()
