@@ -11,8 +11,11 @@ from typing import ClassVar
 
 import pytest
 
+from stagemaker.contract.training import ChannelConfig
+from stagemaker.jobs.channel import download_errors
 from stagemaker.jobs.objects import ObjectClient, ObjectsError
-from stagemaker.jobs.spec import S3Uri
+from stagemaker.jobs.selection import DownloadError
+from stagemaker.jobs.spec import ChannelSource, S3Uri
 from stagemaker.ports import Credentials
 
 BODY = bytes(range(256)) * 4000
@@ -23,6 +26,7 @@ class Breaking(http.server.BaseHTTPRequestHandler):
 
     etag: ClassVar[str] = '"one"'
     changes: ClassVar[bool] = False
+    vanishes: ClassVar[bool] = False
     asked: ClassVar[list[str | None]] = []
 
     def do_GET(self) -> None:
@@ -33,6 +37,13 @@ class Breaking(http.server.BaseHTTPRequestHandler):
             self.send_response(412)
             self.end_headers()
             self.wfile.write(b"<Error><Code>PreconditionFailed</Code><Message>changed</Message></Error>")
+            return
+        if asked and self.vanishes:
+            self.send_response(404)
+            self.end_headers()
+            self.wfile.write(
+                b"<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>"
+            )
             return
         start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
         assert not asked or self.headers["if-match"] == self.etag
@@ -51,7 +62,7 @@ class Breaking(http.server.BaseHTTPRequestHandler):
 def client(tmp_path: Path) -> Iterator[ObjectClient]:
     """A runner's client of the breaking server."""
     Breaking.asked = []
-    Breaking.changes = False
+    Breaking.changes = Breaking.vanishes = False
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Breaking)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -77,6 +88,14 @@ def test_object_that_changes_meanwhile_is_no_mixture(client: ObjectClient, tmp_p
     Breaking.changes = True
     with pytest.raises(ObjectsError, match="PreconditionFailed"):
         client.download(S3Uri("b", "k"), tmp_path / "file")
+
+
+def test_object_that_vanishes_in_mid_download(client: ObjectClient, tmp_path: Path) -> None:
+    """What has come of it does not pass for the object: the channel's download fails, by S3's own words."""
+    Breaking.vanishes = True
+    channel = ChannelSource(ChannelConfig("train", None), S3Uri("b", "k"))
+    with pytest.raises(DownloadError, match=r"does not exist\. for s3://b/k"), download_errors(channel):
+        client.download(channel.source, tmp_path / "file")
 
 
 def test_stream_can_be_read_in_small_pieces(client: ObjectClient) -> None:

@@ -30,6 +30,11 @@ class Layout:
         """`text` with the path `/opt/ml` as the place where the tree really lies."""
         return _OPT_ML_PATH.sub(lambda _: str(self.base), text)
 
+    def holds(self, path: Path) -> bool:
+        """Whether `path` lies in the tree, and no link on its way leads out: a container may put links anywhere."""
+        # Not Path.resolve, which raises for links that go round in a circle.
+        return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.base))
+
     @property
     def config(self) -> Path:
         """`input/config`: the JSON files that tell the container what it is to do."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -51,5 +52,5 @@ def upload_files(objects: ObjectClient, folders: Sequence[Path], target: S3Uri) 
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    root = folder.resolve()
-    return (path for path in folder.rglob("*") if path.is_file() and path.resolve().is_relative_to(root))
+    root = os.path.realpath(folder)  # not Path.resolve, which raises for links that go round in a circle
+    return (p for p in folder.rglob("*") if p.is_file() and Path(os.path.realpath(p)).is_relative_to(root))

@@ -123,13 +123,15 @@ class JobDirectory:
 
 
 def remove_tree(folder: Path) -> None:
-    """Delete a folder, also one that holds read-only folders. What cannot be deleted stays."""
-
-    def unlock(function: Callable[..., object], path: str, _: object) -> None:
-        with contextlib.suppress(OSError):
-            Path(path).parent.chmod(0o700)
-            Path(path).chmod(0o700)
-            function(path)
-
+    """Delete a folder, also one that holds read-only folders. What cannot be deleted stays; links are not followed."""
     if folder.exists():
-        shutil.rmtree(folder, onerror=unlock)
+        shutil.rmtree(folder, onerror=_unlock)
+
+
+def _unlock(function: Callable[..., object], path: str, _: object) -> None:
+    """Try `function(path)` again when the folder and its parent are open to us."""
+    with contextlib.suppress(OSError):
+        Path(path).parent.chmod(0o700)
+        if not Path(path).is_symlink():  # chmod would change what the link leads to
+            Path(path).chmod(0o700)
+        function(path)

@@ -223,8 +223,9 @@ class TrainingRunner:
 
     def _upload(self) -> str | None:
         """Put what the containers left; the model's address when there was one. Raises Failed."""
-        models = [host.layout.model for host in self.hosts]
-        outputs = [host.layout.output_data for host in self.hosts]
+        # A container may have put a link in the place of a folder that the service gave it.
+        models = [host.layout.model for host in self.hosts if host.layout.holds(host.layout.model)]
+        outputs = [host.layout.output_data for host in self.hosts if host.layout.holds(host.layout.output_data)]
         output = self.spec.output.join(self.spec.name, "output", "output.tar.gz")
         try:
             if members([*models, *outputs]):

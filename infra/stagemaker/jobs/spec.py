@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from stagemaker.contract.training import ChannelConfig
 
 SCRIPT_MODE = "sagemaker_program"
 """The hyperparameter with which an image of AWS's runs a program of the user's."""
+
+_Kind = TypeVar("_Kind")
+
+
+class SpecError(Exception):
+    """A `spec.json` that cannot be read: damaged, or of a version with which this one has too little in common."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +104,13 @@ class Checkpoints:
     local_path: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSpec:
-    """All that a runner needs to know of a training job. Durations in seconds."""
+    """All that a runner needs to know of a training job. Durations in seconds.
+
+    A job outlives the server that made it, also an upgrade: a member that came later has a default, with which
+    a job of an older version goes on as it began.
+    """
 
     name: str
     arn: str
@@ -113,23 +123,23 @@ class TrainingSpec:
     metrics: tuple[MetricDefinition, ...]
     instance_type: str
     instance_count: int
-    memory_bytes: int | None
+    memory_bytes: int | None = None
     """What an instance of the type has; None for a type that is not in the table."""
     volume_bytes: int
     """What the job may keep on each host's volume."""
-    arguments: tuple[str, ...]
+    arguments: tuple[str, ...] = ("train",)
     """What follows the program: the word `train`, or ContainerArguments."""
-    output_compression: str
-    checkpoints: Checkpoints | None
-    spot: bool
-    retries: int
+    output_compression: str = "GZIP"
+    checkpoints: Checkpoints | None = None
+    spot: bool = False
+    retries: int = 0
     """How often the job begins again after a fault of the stage's."""
-    max_wait: int | None
+    max_wait: int | None = None
     """Seconds from the job's creation to its end at most, for spot jobs."""
     created: float
-    namespaced: bool
+    namespaced: bool = False
     """Whether the container has a mount namespace of its own, with `/opt/ml` in its place."""
-    isolated: bool
+    isolated: bool = False
     """Whether it is cut off from the network; only with a namespace."""
     max_runtime: int
     stop_grace: float
@@ -154,37 +164,47 @@ class TrainingSpec:
 
     @classmethod
     def load(cls, file: Path) -> TrainingSpec:
-        """Read what `save` wrote."""
-        document: dict[str, Any] = json.loads(file.read_text())
-        return cls(
-            **{
-                **document,
-                "program": _program(document["program"]),
-                "channels": tuple(
-                    ChannelSource(
-                        **{
-                            **entry,
-                            "config": ChannelConfig(**entry["config"]),
-                            "source": S3Uri(**entry["source"]),
-                            "attributes": tuple(entry["attributes"]),
-                        }
-                    )
-                    for entry in document["channels"]
-                ),
-                "arguments": tuple(document["arguments"]),
-                "checkpoints": _checkpoints(document["checkpoints"]),
-                "output": S3Uri(**document["output"]),
-                "metrics": tuple(MetricDefinition(**entry) for entry in document["metrics"]),
-                "stage_file": Path(document["stage_file"]),
-                "warm_pool": Path(document["warm_pool"]) if document.get("warm_pool") else None,
-            }
-        )
+        """Read what `save` wrote, also that of an older version. Raises SpecError."""
+        try:
+            document = json.loads(file.read_text())
+            return _made(
+                cls,
+                document,
+                program=_program(document["program"]),
+                channels=tuple(map(_channel, document["channels"])),
+                arguments=tuple(document.get("arguments", ("train",))),
+                checkpoints=_checkpoints(document.get("checkpoints")),
+                output=_made(S3Uri, document["output"]),
+                metrics=tuple(_made(MetricDefinition, entry) for entry in document["metrics"]),
+                stage_file=Path(document["stage_file"]),
+                warm_pool=Path(document["warm_pool"]) if document.get("warm_pool") else None,
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise SpecError(f"{file}: {error!r}") from error
+
+
+def _made(kind: type[_Kind], document: dict[str, Any], **read: Any) -> _Kind:
+    """A `kind` of the members of `document` that it has, with those of `read` in their place.
+
+    Raises TypeError when one without a default is missing.
+    """
+    known = {each.name for each in fields(kind)}  # type: ignore[arg-type]  # all of them are dataclasses
+    return kind(**{name: value for name, value in document.items() if name in known} | read)
+
+
+def _channel(document: dict[str, Any]) -> ChannelSource:
+    return _made(
+        ChannelSource,
+        document,
+        config=_made(ChannelConfig, document["config"]),
+        source=_made(S3Uri, document["source"]),
+        attributes=tuple(document.get("attributes", ())),
+    )
 
 
 def _program(document: dict[str, Any]) -> Program:
-    lists = {"command": tuple(document["command"]), "preload": tuple(document.get("preload", ()))}
-    return Program(**{**document, **lists})
+    return _made(Program, document, command=tuple(document["command"]), preload=tuple(document.get("preload", ())))
 
 
 def _checkpoints(document: dict[str, Any] | None) -> Checkpoints | None:
-    return Checkpoints(S3Uri(**document["target"]), document["local_path"]) if document else None
+    return _made(Checkpoints, document, target=_made(S3Uri, document["target"])) if document else None

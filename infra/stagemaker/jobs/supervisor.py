@@ -14,7 +14,7 @@ from pathlib import Path
 from stagemaker.jobs.directory import JobDirectory
 from stagemaker.jobs.endings import INTERNAL_ERROR
 from stagemaker.jobs.record import EndEvent, Entry, RecordError, RecordWriter, StatusEvent, read_record
-from stagemaker.jobs.spec import TrainingSpec
+from stagemaker.jobs.spec import SpecError, TrainingSpec
 from stagemaker.jobs.warm_instance import WarmInstance
 
 _LOG = logging.getLogger(__name__)
@@ -224,7 +224,12 @@ class _Running:
         """Start another runner, as long as the job's RetryStrategy allows. The record counts the attempts."""
         events = [entry.event for entry in read_record(self.directory.record)]
         restarts = sum(isinstance(event, StatusEvent) and event.status == RESTARTING for event in events)
-        if restarts >= TrainingSpec.load(self.directory.spec).retries or self.directory.stop_request.exists():
+        try:
+            allowed = TrainingSpec.load(self.directory.spec).retries
+        except SpecError:
+            _LOG.exception("%s cannot begin again", self.directory.root.name)
+            return False
+        if restarts >= allowed or self.directory.stop_request.exists():
             return False
         message = "Restarting the training job after an internal error"
         record = RecordWriter(self.directory.record)

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import tarfile
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from stagemaker.algorithms.toolkit.errors import ClientError
+from stagemaker.algorithms.toolkit.requirements import check_requirements
 from stagemaker.contract.layout import Layout
 
 PROGRAM = "sagemaker_program"
 SUBMIT_DIRECTORY = "sagemaker_submit_directory"
-REQUIREMENTS = "requirements.txt"
-_NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 
 
 def decoded(hyperparameters: Mapping[str, str]) -> dict[str, Any]:
@@ -49,7 +46,7 @@ def fetch(hyperparameters: Mapping[str, Any], layout: Layout) -> Path:
     file = layout.code / program
     if not file.resolve().is_relative_to(layout.code.resolve()) or not file.is_file():
         raise ClientError(f"{PROGRAM} {program} is not in the code that was submitted.")
-    _check_requirements(layout.code)
+    check_requirements(layout.code)
     return file
 
 
@@ -79,25 +76,3 @@ def _unpack(archive: Path, folder: Path, shown: str) -> None:
             packed.extractall(folder, filter="data")
     except (tarfile.TarError, OSError) as error:
         raise ClientError(f"The code at {shown} is not a tar archive that can be unpacked: {error}") from error
-
-
-def _check_requirements(folder: Path) -> None:
-    """AWS's images install requirements.txt from the internet. Here it must be there already."""
-    file = folder / REQUIREMENTS
-    if not file.is_file():
-        return
-    names = [match[1] for line in file.read_text().splitlines() if (match := _NAME.match(line))]
-    missing = [name for name in names if not _is_installed(name)]
-    if missing:
-        raise ClientError(
-            f"{REQUIREMENTS} asks for {', '.join(missing)}, and nothing is installed from the internet here. "
-            "Install it beside the stage."
-        )
-
-
-def _is_installed(name: str) -> bool:
-    try:
-        distribution(name)
-    except PackageNotFoundError:
-        return False
-    return True
