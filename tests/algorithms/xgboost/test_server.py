@@ -19,10 +19,11 @@ import pytest
 import xgboost
 from free_ports import free_ports
 
+from stagemaker.algorithms.toolkit.http_server import App
 from stagemaker.algorithms.xgboost import server
 from stagemaker.algorithms.xgboost.inference import Inference
 from stagemaker.algorithms.xgboost.predictor import Predictor
-from stagemaker.algorithms.xgboost.server import App
+from stagemaker.algorithms.xgboost.server import XGBoostService
 from stagemaker.algorithms.xgboost.version import Version
 from stagemaker.contract.layout import Layout
 
@@ -67,7 +68,8 @@ def app(tmp_path: Path) -> App:
     """The application over a model, two cores."""
     write_model(tmp_path)
     environment = {"STAGEMAKER_CPUS": "2"}
-    return App(Inference(Predictor(tmp_path / "model", {}), Version.of_tag("3.2-0"), {}), environment)
+    inference = Inference(Predictor(tmp_path / "model", {}), Version.of_tag("3.2-0"), {})
+    return App(XGBoostService(inference, environment))
 
 
 def test_ping_and_execution_parameters(app: App) -> None:
@@ -112,14 +114,13 @@ def test_large_bodies(tmp_path: Path) -> None:
     """6 MB by default, MAX_CONTENT_LENGTH up to 20 MB; beyond it 413."""
     write_model(tmp_path)
     inference = Inference(Predictor(tmp_path / "model", {}), Version.of_tag("3.2-0"), {})
-    small = App(inference, {"MAX_CONTENT_LENGTH": "300000"})
+    small = App(XGBoostService(inference, {"MAX_CONTENT_LENGTH": "300000"}))
     body = csv_body(0, 4000)
     assert len(body) < 300_000
     assert call(small, "POST", "/invocations", body, content_type="text/csv")[0] == 200
     assert call(small, "POST", "/invocations", body, b"\n" * 200_000, content_type="text/csv")[0] == 413
-    parameters = json.loads(
-        call(App(inference, {"MAX_CONTENT_LENGTH": "999999999"}), "GET", "/execution-parameters")[2]
-    )
+    largest = App(XGBoostService(inference, {"MAX_CONTENT_LENGTH": "999999999"}))
+    parameters = json.loads(call(largest, "GET", "/execution-parameters")[2])
     assert parameters["MaxPayloadInMB"] == 20
 
 

@@ -6,10 +6,10 @@ import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from stagemaker.algorithms.toolkit.messages import Answer
 from stagemaker.algorithms.xgboost import payload, selectable
 from stagemaker.algorithms.xgboost.library_errors import without_stack
 from stagemaker.algorithms.xgboost.predictor import Predictor
@@ -26,15 +26,6 @@ _JSON = "application/json"
 _JSONLINES = "application/jsonlines"
 _RECORDIO = "application/x-recordio-protobuf"
 _ACCEPTED = [_JSON, _JSONLINES, _RECORDIO, _CSV]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What goes back: `content_type` is None when there is no body."""
-
-    status: HTTPStatus
-    body: bytes = b""
-    content_type: str | None = None
 
 
 class _RefusalError(Exception):
