@@ -5,6 +5,7 @@ What is behind the paths is a `Service`; it decides itself what runs on the even
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import contextmanager
@@ -106,10 +107,15 @@ def run(service: Service, environment: Mapping[str, str]) -> None:
 
 async def _send(send: Send, answer: Answer) -> None:
     headers = [(b"content-length", str(len(answer.body)).encode())] if answer.status != HTTPStatus.NO_CONTENT else []
-    if answer.content_type is not None:
-        headers.append((b"content-type", answer.content_type.encode("latin-1", "replace")))
+    named = [("content-type", answer.content_type)] if answer.content_type is not None else []
+    headers += [(_header(name).lower(), _header(value)) for name, value in (*named, *answer.headers)]
     await send({"type": "http.response.start", "status": int(answer.status), "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
+
+
+def _header(text: str) -> bytes:
+    """A user's text in a header: what cannot stand there, a line break above all, must not end it."""
+    return re.sub(r"[^\t\x20-\x7e\x80-\xff]", "?", text).encode("latin-1")
 
 
 class _Server(uvicorn.Server):

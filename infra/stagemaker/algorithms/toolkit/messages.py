@@ -17,8 +17,9 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes back: `content_type` is None when there is no body."""
+    """What goes back: `content_type` is None when there is no body; `headers` are further ones."""
 
     status: HTTPStatus
     body: bytes = b""
     content_type: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
