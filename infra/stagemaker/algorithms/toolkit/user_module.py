@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from types import ModuleType
 
+from stagemaker.algorithms.toolkit import shims
 from stagemaker.algorithms.toolkit.code import bring, check_requirements
 from stagemaker.algorithms.toolkit.errors import ClientError
 from stagemaker.contract.layout import Layout
@@ -40,7 +41,7 @@ def load(environment: Mapping[str, str], layout: Layout) -> ModuleType:
         check_requirements(layout.code)
     # Handlers find these as on AWS. The folder of the code comes first, so that its `utils.py` is the one meant.
     os.environ["SM_MODEL_DIR"] = str(layout.model)
-    sys.path.insert(0, str(layout.code))
+    sys.path[:0] = [str(layout.code), shims.FOLDER]
     importlib.invalidate_caches()
     try:
         return importlib.import_module(program.removesuffix(".py"))
