@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import uvicorn
 
 from stagemaker.algorithms.toolkit.messages import Answer, Call
+from stagemaker.algorithms.toolkit.models import Models
 
 PORT_VARIABLE = "SAGEMAKER_BIND_TO_PORT"
 HOST_VARIABLE = "STAGEMAKER_BIND_HOST"
@@ -53,8 +54,9 @@ class Service(Protocol):
 class App:
     """The ASGI application."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, service: Service, models: Models | None = None) -> None:
+        """`models` answers the paths below `/models`, where the image serves several."""
+        self._service, self._models = service, models
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; the server speaks nothing but HTTP."""
@@ -62,6 +64,10 @@ class App:
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         path = scope["path"]
+        if self._models is not None and (path == "/models" or path.startswith("/models/")):
+            call = await self._call(scope, receive)
+            query = scope.get("query_string", b"").decode("latin-1")
+            return call if isinstance(call, Answer) else await self._models.answer(scope["method"], path, query, call)
         if path not in _METHODS:
             return Answer(HTTPStatus.NOT_FOUND)
         if scope["method"] != _METHODS[path]:
@@ -70,9 +76,11 @@ class App:
             return await self._service.ping()
         if path == "/execution-parameters":
             return await self._service.execution_parameters()
-        return await self._invoke(scope, receive)
+        call = await self._call(scope, receive)
+        return call if isinstance(call, Answer) else await self._service.invoke(call)
 
-    async def _invoke(self, scope: Scope, receive: Receive) -> Answer:
+    async def _call(self, scope: Scope, receive: Receive) -> Call | Answer:
+        """The request with its whole body, or the answer to one that cannot be had."""
         limit = self._service.max_length
         body = bytearray()
         more = True
@@ -86,13 +94,13 @@ class App:
                 text = f"The request body is larger than {limit} bytes."
                 return Answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text.encode(), "text/html; charset=utf-8")
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        return await self._service.invoke(Call(bytes(body), headers.get(b"content-type"), headers.get(b"accept")))
+        return Call(bytes(body), headers.get(b"content-type"), headers.get(b"accept"))
 
 
-def run(service: Service, environment: Mapping[str, str]) -> None:
+def run(service: Service, environment: Mapping[str, str], models: Models | None = None) -> None:
     """Serve until SIGTERM or SIGINT, on the port and the address that the environment names."""
     config = uvicorn.Config(
-        App(service),
+        App(service, models),
         host=environment.get(HOST_VARIABLE) or "127.0.0.1",
         port=int(environment.get(PORT_VARIABLE) or 8080),
         lifespan="off",

@@ -1,17 +1,25 @@
-"""`serve`: loads the model and answers `/invocations` from it."""
+"""`serve`: one model or several, answered by the algorithm or by the user's handlers."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
+import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
+from pathlib import Path
 
-from stagemaker.algorithms.toolkit import http_server
+from stagemaker.algorithms.toolkit import http_server, serving, user_module
+from stagemaker.algorithms.toolkit.conventions import SageMakerContainers, SageMakerInference
+from stagemaker.algorithms.toolkit.errors import ClientError
+from stagemaker.algorithms.toolkit.handlers import Handlers
 from stagemaker.algorithms.toolkit.http_server import MEGABYTE
 from stagemaker.algorithms.toolkit.messages import Answer, Call
+from stagemaker.algorithms.toolkit.models import MULTI_MODEL_VARIABLE, Load, Models, MultiModelService
+from stagemaker.algorithms.toolkit.serving import HandlerService
+from stagemaker.algorithms.xgboost import shims
 from stagemaker.algorithms.xgboost.inference import Inference
 from stagemaker.algorithms.xgboost.job import threads
 from stagemaker.algorithms.xgboost.predictor import Predictor
@@ -26,41 +34,94 @@ _MAX_LENGTH = 20 * MEGABYTE
 _INLINE = 32 * 1024
 """Bytes of a body that is answered on the event loop: handing it to a thread would cost more than it saves."""
 
-_LATER = {"SAGEMAKER_PROGRAM": "Script mode", "SAGEMAKER_MULTI_MODEL": "A multi-model endpoint"}
-
 
 def serve(layout: Layout, environment: Mapping[str, str]) -> int:
-    """Load the model and serve it until SIGTERM or SIGINT; the exit code.
+    """Serve until SIGTERM or SIGINT: the model, or several, by the algorithm or by the user's module; the exit code.
 
-    A model that cannot be loaded ends the program with 1 before anything listens, so that the
-    endpoint fails its health check.
+    What cannot be served ends the program with 1 before anything listens, so that the endpoint fails its
+    health check: a model that cannot be loaded, a module that cannot be imported.
     """
-    for variable, feature in _LATER.items():
-        if environment.get(variable, "").lower() not in {"", "false"}:
-            LOG.error("%s (%s) is not supported by this image yet.", feature, variable)
-            return 1
-    predictor = Predictor(layout.model, environment)
+    several = environment.get(MULTI_MODEL_VARIABLE, "").lower() == "true"
+    if environment.get(user_module.PROGRAM_VARIABLE):
+        return _serve_handlers(layout, environment, several=several)
     try:
         version = Version.from_environment(environment)
+        if several:
+            _serve_several(layout, environment, _by_algorithm(version, environment))
+            return 0
+        predictor = Predictor(layout.model, environment)
         predictor.models()
     except Exception:
         LOG.exception("Unable to load model")
         return 1
-    http_server.run(XGBoostService(Inference(predictor, version, environment), environment), environment)
+    pool = _pool(environment)
+    http_server.run(XGBoostService(Inference(predictor, version, environment), environment, pool), environment)
     return 0
+
+
+def _serve_handlers(layout: Layout, environment: Mapping[str, str], *, several: bool) -> int:
+    from stagemaker.algorithms.xgboost.encoder import DEFAULTS
+
+    sys.path.insert(0, shims.FOLDER)
+    if not several:
+        return serving.serve(layout, environment, DEFAULTS, SageMakerContainers())
+    try:
+        handlers = Handlers(user_module.load(environment, layout), DEFAULTS)
+    except (ClientError, ValueError):
+        LOG.exception("The module with the handlers cannot be used")
+        return 1
+    _serve_several(layout, environment, _by_handlers(handlers, environment))
+    return 0
+
+
+def _serve_several(layout: Layout, environment: Mapping[str, str], load: Load) -> None:
+    service = MultiModelService(max_length(environment))
+    http_server.run(service, environment, Models(load, layout.located))
+
+
+def _by_algorithm(version: Version, environment: Mapping[str, str]) -> Load:
+    """Loads models that share the threads of one pool."""
+    pool = _pool(environment)
+
+    async def load(folder: Path) -> XGBoostService:
+        predictor = Predictor(folder, environment)
+        await asyncio.to_thread(predictor.models)
+        return XGBoostService(Inference(predictor, version, environment, joins_csv=True), environment, pool)
+
+    return load
+
+
+def _by_handlers(handlers: Handlers, environment: Mapping[str, str]) -> Load:
+    """Loads models by model_fn; each has a thread of its own."""
+
+    async def load(folder: Path) -> HandlerService:
+        service = HandlerService(handlers, SageMakerInference(), str(folder), environment)
+        if (await service.ping()).status != HTTPStatus.OK:
+            raise RuntimeError("model_fn failed")
+        return service
+
+    return load
+
+
+def max_length(environment: Mapping[str, str]) -> int:
+    """The largest body, in bytes: 6 MB, or what the user says, at most 20 MB."""
+    return min(int(environment.get(LENGTH_VARIABLE) or 6 * MEGABYTE), _MAX_LENGTH)
+
+
+def _pool(environment: Mapping[str, str]) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads(None, environment), thread_name_prefix="predict")
 
 
 class XGBoostService:
     """The built-in algorithm behind the server: its model is loaded before anything listens."""
 
-    def __init__(self, inference: Inference, environment: Mapping[str, str]) -> None:
-        workers = threads(None, environment)
+    def __init__(self, inference: Inference, environment: Mapping[str, str], pool: ThreadPoolExecutor) -> None:
         self._inference = inference
-        self.max_length = min(int(environment.get(LENGTH_VARIABLE) or 6 * MEGABYTE), _MAX_LENGTH)
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="predict")
+        self.max_length = max_length(environment)
+        self._threads = pool
         self._parameters = json.dumps(
             {
-                "MaxConcurrentTransforms": workers,
+                "MaxConcurrentTransforms": threads(None, environment),
                 "BatchStrategy": "MULTI_RECORD",
                 "MaxPayloadInMB": self.max_length // MEGABYTE,
             }
