@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 
+from stagemaker.algorithms.sklearn import definition as sklearn
 from stagemaker.algorithms.xgboost import definition as xgboost
 from stagemaker.backing import Backing, BackingError
 from stagemaker.backing.embedded import EmbeddedBacking
@@ -37,6 +38,7 @@ ALGORITHMS = (
         tuple(MetricDefinition(name, regex) for name, regex in xgboost.METRIC_DEFINITIONS),
         preload=xgboost.PRELOAD,
     ),
+    Algorithm("stagemaker.algorithms.sklearn", sklearn.TAGS, ()),
 )
 
 

@@ -129,7 +129,7 @@ class Supervisor:
         """Leave the job to the instance that its pool keeps, if it keeps one."""
         try:
             pool = TrainingSpec.load(directory.spec).warm_pool if self._kept else None
-        except (OSError, ValueError, TypeError, KeyError):  # its runner will fail, and the job with it
+        except SpecError:  # its runner will fail, and the job with it
             return False
         if pool is None or (instance := self._kept.get(pool)) is None:
             return False

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import xgboost
 
-from stagemaker.algorithms.xgboost.inference import Answer, Inference
+from stagemaker.algorithms.toolkit.messages import Answer
+from stagemaker.algorithms.xgboost.inference import Inference
 from stagemaker.algorithms.xgboost.predictor import Predictor
 from stagemaker.algorithms.xgboost.version import Version
 

@@ -30,7 +30,7 @@ def parse(body: bytes, content_type_header: str | None, trained_columns: int) ->
     content_type = content_types.parse(content_type_header)
     try:
         if content_type is ContentType.CSV:
-            return _csv(body.strip().decode("utf-8")), content_type
+            return parse_csv(body.strip().decode("utf-8")), content_type
         if content_type is ContentType.LIBSVM:
             return _libsvm(body.strip().decode("utf-8"), trained_columns), content_type
         if content_type is ContentType.RECORDIO_PROTOBUF:
@@ -42,8 +42,8 @@ def parse(body: bytes, content_type_header: str | None, trained_columns: int) ->
     raise UserError(f"Content-type {content_type_header} is not supported.")
 
 
-def _csv(text: str) -> Floats:
-    """Numbers without a label column; blank cells are missing."""
+def parse_csv(text: str) -> Floats:
+    """Numbers without a label column, shape (lines, columns); blank cells are missing. Raises ValueError, csv.Error."""
     if not text:
         raise csv.Error("Could not determine delimiter")
     lines = text.split("\n")

@@ -11,6 +11,8 @@ import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 
 from stagemaker.algorithms.toolkit import script
@@ -66,13 +68,15 @@ def _train(layout: Layout, environment: Mapping[str, str], *, handle_signals: bo
         LOG.info("Invoking user training script.")
         script.run(strings, layout, environment, FRAMEWORK_MODULE)
         return
-    job = read_job(layout, environment)
-    if handle_signals and job.hyperparameters.get("save_model_on_termination") == "true":
-        _keep_model_on_sigterm(job)
-    # The library takes a third of a second to import; a mistake in the request is refused before.
-    from stagemaker.algorithms.xgboost import boosting
+    # In the job's own tree: who is killed leaves nothing elsewhere.
+    with TemporaryDirectory(prefix=".drained-", dir=layout.base) as drained:
+        job = read_job(layout, environment, Path(drained))
+        if handle_signals and job.hyperparameters.get("save_model_on_termination") == "true":
+            _keep_model_on_sigterm(job)
+        # The library takes a third of a second to import; a mistake in the request is refused before.
+        from stagemaker.algorithms.xgboost import boosting
 
-    boosting.train(job)
+        boosting.train(job)
 
 
 def _fail(layout: Layout, kind: FailureClass, text: str, error: Exception, code: int = 1) -> int:
