@@ -96,19 +96,19 @@ class Instance(threading.Thread):
     def _serve(self, server: ModelServer) -> None:
         shared, spec = self._shared, self._shared.spec
         self._announce_logs(server)
+        model = ModelClient(
+            server.addresses,
+            content_type=spec.input.content_type,
+            accept=spec.output.accept,
+            timeout=spec.invocation_timeout,
+            retries=spec.invocation_retries,
+            cancelled=shared.cancelled,
+        )
         try:
             server.prepare()
             server.start()
             self._usage = UsageMeter(
                 self.id, lambda: server.pids, self._folder, spec.instance.volume_bytes, spec.instance.memory_bytes
-            )
-            model = ModelClient(
-                server.addresses,
-                content_type=spec.input.content_type,
-                accept=spec.output.accept,
-                timeout=spec.invocation_timeout,
-                retries=spec.invocation_retries,
-                cancelled=shared.cancelled,
             )
             settings = Settings.of(spec, model.execution_parameters())
             self._log.settings(
@@ -132,6 +132,7 @@ class Instance(threading.Thread):
             self.done = feeder.done
             feeder.feed(self._objects)
         finally:
+            model.close()
             self._stop(server)
 
     def _stop(self, server: ModelServer) -> None:

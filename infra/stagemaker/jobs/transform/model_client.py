@@ -38,7 +38,7 @@ class CancelledError(Exception):
 
 
 class ModelClient:
-    """Safe to use from several threads; each keeps a connection to each container."""
+    """Safe to use from several threads. Connections are kept for the next request; `close` ends them."""
 
     def __init__(
         self,
@@ -56,7 +56,17 @@ class ModelClient:
         self._timeout = timeout
         self._retries = retries
         self._cancelled = cancelled
-        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._idle: dict[str, list[http.client.HTTPConnection]] = {each.container: [] for each in containers}
+        self._closed = False
+
+    def close(self) -> None:
+        """End the idle connections, and those that are in use when they are done with."""
+        with self._lock:
+            self._closed = True
+            for idle in self._idle.values():
+                while idle:
+                    idle.pop().close()
 
     def execution_parameters(self) -> dict[str, Any]:
         """What the first container says of itself at /execution-parameters; nothing unless it is 200 and an object."""
@@ -104,11 +114,11 @@ class ModelClient:
 
     def _call(self, container: Address, body: Body, content_type: str) -> Answer:
         deadline = time.monotonic() + self._timeout
-        connection = self._connection(container)
+        connection = self._borrowed(container)
         fresh = connection.sock is None
         while True:
             try:
-                return self._exchange(connection, body, content_type, deadline)
+                answer = self._exchange(connection, body, content_type, deadline)
             except (http.client.HTTPException, OSError) as error:
                 connection.close()
                 # A server may close a connection that was idle: that says nothing of this request.
@@ -118,6 +128,9 @@ class ModelClient:
             except BaseException:  # a body that could not be read: half a request is of no use to the next
                 connection.close()
                 raise
+            else:
+                self._give_back(container, connection)
+                return answer
 
     def _exchange(
         self, connection: http.client.HTTPConnection, body: Body, content_type: str, deadline: float
@@ -135,17 +148,24 @@ class ModelClient:
         answer = bytearray()
         while piece := response.read1(_PIECE):
             answer += piece
-            if not response.isclosed():
-                _wait_until(connection, deadline)
+            _wait_until(connection, deadline)
+        if response.length:  # read1, unlike read, takes a broken connection for the end
+            raise http.client.IncompleteRead(bytes(answer), response.length)
+        response.close()  # nor does it end a response that is read to its end, and the connection would not be free
         return Answer(response.status, bytes(answer), response.headers.get("content-type", ""))
 
-    def _connection(self, container: Address) -> http.client.HTTPConnection:
-        kept: dict[str, http.client.HTTPConnection] = self._local.__dict__
-        if container.container not in kept:
-            kept[container.container] = http.client.HTTPConnection(
-                container.host, container.port, timeout=self._timeout
-            )
-        return kept[container.container]
+    def _borrowed(self, container: Address) -> http.client.HTTPConnection:
+        with self._lock:
+            if idle := self._idle[container.container]:
+                return idle.pop()
+        return http.client.HTTPConnection(container.host, container.port, timeout=self._timeout)
+
+    def _give_back(self, container: Address, connection: http.client.HTTPConnection) -> None:
+        with self._lock:
+            if self._closed:
+                connection.close()
+            else:
+                self._idle[container.container].append(connection)
 
 
 def _wait_until(connection: http.client.HTTPConnection, deadline: float) -> None:
