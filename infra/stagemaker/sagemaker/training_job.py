@@ -83,7 +83,7 @@ class TrainingJobs(Part):
         self.quotas = quotas
         self.threads = threads
         self.stop_grace = stop_grace
-        self.state_changes = StateChanges(documents.store, neighbours.events)
+        self.state_changes = StateChanges(documents.store, neighbours.events, STATE_CHANGE)
         self.supervisor = Supervisor(self._fold, slots=slots)
         documents.store.connection.executescript(_OFFSETS)
 
@@ -229,7 +229,7 @@ class TrainingJobs(Part):
             )
 
     def _announce(self, region: str, document: Document) -> None:
-        self.state_changes.add(region, STATE_CHANGE, document["TrainingJobArn"], document)
+        self.state_changes.add(region, document["TrainingJobArn"], document)
 
     def _hand_on(self, name: str, directory: JobDirectory, region: str, events: Sequence[Event]) -> None:
         """What CloudWatch and Logs are to know of the events."""
