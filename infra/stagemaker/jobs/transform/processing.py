@@ -67,11 +67,11 @@ class DataProcessing:
         form = self._given if self._join else self._answered or Format.of(content_type) or self._given
         if not self._join:
             return _joined_lines(
-                [self._kept(record, form) for record in self._answers(answer, None)],
+                [self._kept(record, form) for record in self._answers(answer, form, None)],
                 like=answer,
             )
         records = self._records(payload)
-        answers = self._answers(answer, len(records))
+        answers = self._answers(answer, form, len(records))
         if len(records) != len(answers):
             raise ProcessingError(
                 f"Fail to join: {len(records)} input records, and {len(answers)} records in the model's answer"
@@ -86,10 +86,10 @@ class DataProcessing:
         text = _text(payload)
         return _lines(text) if self._by_line else [text]
 
-    def _answers(self, answer: bytes, expected: int | None) -> Sequence[str]:
-        """The records of an answer: a document of several lines is one when one is expected."""
+    def _answers(self, answer: bytes, form: Format, expected: int | None) -> Sequence[str]:
+        """The records of an answer: a JSON document of several lines is one when one is expected."""
         text = _text(answer)
-        if not self._by_line or expected == 1:
+        if not self._by_line or (expected == 1 and form.is_json):
             return [text.rstrip("\r\n")]
         return _lines(text)
 
