@@ -17,9 +17,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
-from stagemaker.ports import Credentials, Objects, Roles
+from stagemaker.ports import Credentials, Roles
 from stagemaker.sagemaker.invocation_route import Capture
 
 FLUSH_SECONDS = 3.0
@@ -29,6 +29,14 @@ MOST_BYTES = 64 * 1024 * 1024
 _STOP_SECONDS = 10.0
 _SESSION_NAME = "SageMaker"
 _LOG = logging.getLogger(__name__)
+
+
+class Writer(Protocol):
+    """What capture needs of `ports.Objects`."""
+
+    async def put_object(self, bucket: str, key: str, body: bytes, *, region: str, credentials: Credentials) -> None:
+        """Write an object. Raises PortError."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +82,7 @@ class _File:
 class DataCapture:
     """Takes records and writes them. `seed` makes the sampling repeatable."""
 
-    def __init__(self, roles: Roles, objects: Objects, seed: int | None = None) -> None:
+    def __init__(self, roles: Roles, objects: Writer, seed: int | None = None) -> None:
         self._roles = roles
         self._objects = objects
         self._random = random.Random(seed)  # noqa: S311 - a sample, no secret

@@ -102,16 +102,18 @@ class Invoker:
 
     def _variant(self, route: Route, request: InvokeRequest) -> VariantRoute:
         """The one that is asked for, else one by chance. Raises AwsError."""
-        if request.target_variant is None:
-            variant = self._chooser.variant(route)
-            if variant is None:
-                raise UnavailableError(f"No production variant of endpoint {route.endpoint} has a weight above 0.")
-        else:
-            found = [variant for variant in route.variants if variant.name == request.target_variant]
-            if not found:
+        variants = route.variants
+        if request.target_variant is not None:
+            # While traffic shifts to a new fleet a variant may be there twice.
+            variants = tuple(variant for variant in variants if variant.name == request.target_variant)
+            if not variants:
                 raise RuntimeApiError(f"Variant {request.target_variant} not found for endpoint {route.endpoint}.")
-            variant = found[0]
-        return variant
+        chosen = self._chooser.variant(variants)
+        if chosen is not None:
+            return chosen
+        if request.target_variant is None:
+            raise UnavailableError(f"No production variant of endpoint {route.endpoint} has a weight above 0.")
+        return variants[0]
 
     async def _ask_an_instance(self, request: InvokeRequest, variant: VariantRoute, course: _Course) -> ContainerAnswer:
         """One instance after another until one takes the connection: what has reached no container can go elsewhere."""

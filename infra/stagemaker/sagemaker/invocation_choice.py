@@ -6,7 +6,7 @@ import itertools
 import random
 from collections.abc import Callable, Iterator, Sequence
 
-from stagemaker.sagemaker.invocation_route import Instance, Route, VariantRoute
+from stagemaker.sagemaker.invocation_route import Instance, VariantRoute
 
 
 class Chooser:
@@ -20,9 +20,8 @@ class Chooser:
         self._random = random.Random(seed)  # noqa: S311 - shares of traffic, no secret
         self._turn = itertools.count()
 
-    def variant(self, route: Route) -> VariantRoute | None:
-        """One of the variants that have a weight; None when none has."""
-        variants = route.variants
+    def variant(self, variants: Sequence[VariantRoute]) -> VariantRoute | None:
+        """One of those that have a weight; None when none has."""
         if len(variants) == 1 and variants[0].weight > 0:
             return variants[0]
         total = sum(variant.weight for variant in variants)

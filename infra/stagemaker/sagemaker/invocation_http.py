@@ -115,7 +115,7 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Part of httptools' protocol."""
-        self._header_bytes += len(name) + len(value)
+        self._header_bytes += len(name) + len(value) + len(": \r\n")
         if self._header_bytes > _MOST_HEADER_BYTES:
             self._fail(BrokenOffError("its headers do not end"))
             return
