@@ -31,7 +31,9 @@ DOCUMENT = {"id": 7, "features": [1, 2, 3, 4], "deep": {"a b": {"c": [{"x": 1}, 
         ("$.features[:]", [1, 2, 3, 4]),
         ("$.features[0,2]", [1, 3]),
         ("$.features[ 0 , -1 ]", [1, 4]),
-        ("$.features[0,9]", [1]),
+        ("$.features[0,2:]", [1, 3, 4]),
+        ("$.features[-1,:2]", [4, 1, 2]),
+        ("$.features[9:]", []),
         ("$.features[*]", [1, 2, 3, 4]),
         ("$['id','features']", {"id": 7, "features": [1, 2, 3, 4]}),
         ("$.deep['a b'].c[1].y", 3),
@@ -47,9 +49,11 @@ def test_path_selects(path: str, found: Any) -> None:
     assert JsonPath.parse(path).select(DOCUMENT) == found
 
 
-@pytest.mark.parametrize("path", ["$.nothing", "$.features[9]", "$.id.more", "$.id[0]", "$.features.name"])
+@pytest.mark.parametrize(
+    "path", ["$.nothing", "$.features[9]", "$.features[0,9]", "$.id.more", "$.id[0]", "$.features.name"]
+)
 def test_path_to_one_value_that_is_not_there(path: str) -> None:
-    """There is nothing to go on with."""
+    """And an index beyond the list: AWS says that it is an error."""
     with pytest.raises(NoMatchError):
         JsonPath.parse(path).select(DOCUMENT)
 
@@ -68,8 +72,11 @@ def test_what_is_no_path_here(path: str) -> None:
 def test_slices_and_indices_are_pythons(values: list[int], start: int, end: int) -> None:
     """As AWS's guide has them: the end is not part of it, and negative numbers count from behind."""
     assert JsonPath.parse(f"$[{start}:{end}]").select(values) == values[start:end]
-    expected = [values[index] for index in (start, end) if -len(values) <= index < len(values)]
-    assert JsonPath.parse(f"$[{start},{end}]").select(values) == expected
+    if all(-len(values) <= index < len(values) for index in (start, end)):
+        assert JsonPath.parse(f"$[{start},{end}]").select(values) == [values[start], values[end]]
+    else:
+        with pytest.raises(NoMatchError):
+            JsonPath.parse(f"$[{start},{end}]").select(values)
 
 
 def csv(input_filter: str = "$", output_filter: str = "$", *, join: bool = False) -> DataProcessing:

@@ -26,14 +26,13 @@ class DataLog:
 
     def about(self, subject: object, *lines: str) -> None:
         """Lines about one object, which `subject` names as bucket/key."""
-        self.write(*(f"{subject}: {line}".rstrip() if line else f"{subject}:" for line in lines))
+        self.write(*(f"{subject}: {line}" for line in lines))
 
     def bad_status(self, subject: object, status: int, body: bytes) -> None:
         """A container has answered with a status that is no success."""
         message = body.decode("utf-8", errors="replace")[:_LONGEST_MESSAGE]
-        kind = [f"ClientError: {status}"] if status < 500 else []
-        bad = f"Bad HTTP status received from algorithm: {status}"
-        self.about(subject, *kind, bad, "", "Message:", *message.splitlines())
+        what = f"ClientError: {status}" if status < 500 else f"Bad HTTP status received from algorithm: {status}"
+        self.about(subject, what, "", "Message:", *message.splitlines())
 
     def write(self, *lines: str) -> None:
         """Stamped lines. A full disk costs the lines, not the job."""

@@ -35,28 +35,28 @@ class _Names:
 
 
 @dataclass(frozen=True, slots=True)
-class _Indices:
-    """`[0]`, `[-1]`, `[0,2]`."""
-
-    indices: tuple[int, ...]
-
-    def children(self, node: Any) -> Iterator[Any]:
-        if isinstance(node, list):
-            for index in self.indices:
-                if -len(node) <= index < len(node):
-                    yield node[index]
-
-
-@dataclass(frozen=True, slots=True)
 class _Slice:
-    """`[1:]`, `[:3]`, `[1:3]`."""
+    """`1:`, `:3`, `1:3`."""
 
     start: int | None
     end: int | None
 
+
+@dataclass(frozen=True, slots=True)
+class _Elements:
+    """`[0]`, `[-1]`, `[0,2]`, `[1:]`, `[0,5:]`. An index beyond the list is an error, a slice beyond it is empty."""
+
+    parts: tuple[int | _Slice, ...]
+
     def children(self, node: Any) -> Iterator[Any]:
         if isinstance(node, list):
-            yield from node[self.start : self.end]
+            for part in self.parts:
+                if isinstance(part, _Slice):
+                    yield from node[part.start : part.end]
+                elif -len(node) <= part < len(node):
+                    yield node[part]
+                else:
+                    raise NoMatchError
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +70,14 @@ class _Wildcard:
             yield from node.values()
 
 
-_Step = _Names | _Indices | _Slice | _Wildcard
+_Step = _Names | _Elements | _Wildcard
+
+_PART = r"(?:-?\d+|(?:-?\d+)?\s*:\s*(?:-?\d+)?)"
 
 _STEP = re.compile(
-    r"""\.?\[\s*(?:
+    rf"""\.?\[\s*(?:
             (?P<star>\*)
-          | (?P<start>-?\d+)?\s*:\s*(?P<end>-?\d+)?
-          | (?P<indices>-?\d+(?:\s*,\s*-?\d+)*)
+          | (?P<elements>{_PART}(?:\s*,\s*{_PART})*)
           | (?P<names>'[^']*'(?:\s*,\s*'[^']*')*|"[^"]*"(?:\s*,\s*"[^"]*")*)
         )\s*\]
       | \.(?:(?P<dot_star>\*)|(?P<name>[^\s.\[\]()?@*'",:]+))""",
@@ -113,7 +114,9 @@ class JsonPath:
     def one_only(self) -> bool:
         """Whether at most one value can be at the path."""
         return all(
-            isinstance(step, _Names) or (isinstance(step, _Indices) and len(step.indices) == 1) for step in self.steps
+            isinstance(step, _Names)
+            or (isinstance(step, _Elements) and len(step.parts) == 1 and isinstance(step.parts[0], int))
+            for step in self.steps
         )
 
     def select(self, document: Any) -> Any:
@@ -135,7 +138,11 @@ def _step(match: re.Match[str]) -> _Step:
         return _Names((match["name"],))
     if match["names"]:
         return _Names(tuple(first or second for first, second in re.findall(r"'([^']*)'|\"([^\"]*)\"", match["names"])))
-    if match["indices"]:
-        return _Indices(tuple(map(int, match["indices"].split(","))))
-    start, end = match["start"], match["end"]
-    return _Slice(int(start) if start else None, int(end) if end else None)
+    return _Elements(tuple(_part(text) for text in match["elements"].split(",")))
+
+
+def _part(text: str) -> int | _Slice:
+    start, colon, end = text.partition(":")
+    if not colon:
+        return int(text)
+    return _Slice(int(start) if start.strip() else None, int(end) if end.strip() else None)
