@@ -68,3 +68,8 @@ def test_instances_that_are_equally_busy_take_turns() -> None:
     chooser = Chooser()
     first = Counter(next(chooser.instances(INSTANCES, lambda _: 0)).id for _ in range(30))
     assert first == {"i-0": 10, "i-1": 10, "i-2": 10}
+
+
+def test_a_variant_without_instances_has_none_to_choose() -> None:
+    """Which is no error here."""
+    assert list(Chooser().instances((), lambda _: 0)) == []

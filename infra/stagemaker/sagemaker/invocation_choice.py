@@ -37,8 +37,8 @@ class Chooser:
 
     def instances(self, instances: Sequence[Instance], under_way: Callable[[Instance], int]) -> Iterator[Instance]:
         """All instances: the least busy first; those that are equally busy take turns."""
-        if len(instances) == 1:
-            yield instances[0]
+        if len(instances) < 2:
+            yield from instances
             return
         first = next(self._turn) % len(instances)
         yield from sorted((*instances[first:], *instances[:first]), key=under_way)
