@@ -58,7 +58,7 @@ class World:
             aws_secret_access_key="example",
             config=Config(retries={"total_max_attempts": 1}),
         )
-        self.client.meta.events.register("before-send", self._answer)  # an answer here stops the sending
+        self.client.meta.events.register("before-send", self._answer)  # type: ignore[arg-type]  # an answer ends the sending
 
     def route(self, region: str, endpoint: str) -> Route | None:
         """`Routes`."""
