@@ -404,9 +404,7 @@ def test_a_pipeline_hands_on_body_and_content_type(tell: Tell) -> None:
 
     async def story(world: World) -> None:
         async with (
-            fake_container(
-                lambda _: http(200, b'{"x": 1}', {"Content-Type": "application/json"}), "container-1"
-            ) as one,
+            fake_container(lambda _: http(200, b"{}", {"Content-Type": "application/json"}), "container-1") as one,
             fake_container(lambda _: http(200, b"0.5", {"Content-Type": "text/csv"}), "container-2") as two,
         ):
             world.deploy(variant(one.container, two.container))
