@@ -50,6 +50,10 @@ class Objects(Protocol):
         """Whether at least one key starts with `prefix`. Raises PortError NoSuchBucket, AccessDenied."""
         ...
 
+    async def has_object(self, bucket: str, key: str, *, region: str, credentials: Credentials) -> bool:
+        """Whether there is an object of this key that may be read. Raises PortError for one that may not."""
+        ...
+
     async def put_object(self, bucket: str, key: str, body: bytes, *, region: str, credentials: Credentials) -> None:
         """Write an object. Raises PortError NoSuchBucket, AccessDenied ..."""
         ...

@@ -25,6 +25,16 @@ class GatewayObjects:
         document = ET.fromstring(await self._call("GET", f"/{bucket}", query, b"", region, credentials))  # noqa: S314 - the stage's own answer
         return any(element.tag.rpartition("}")[2] == "Contents" for element in document)
 
+    async def has_object(self, bucket: str, key: str, *, region: str, credentials: Credentials) -> bool:
+        """Whether there is an object that the holder may read. Raises PortError, whose code is S3's status."""
+        try:
+            await self._call("HEAD", f"/{bucket}/{key}", {}, b"", region, credentials)
+        except PortError as error:
+            if error.code == "404":
+                return False
+            raise
+        return True
+
     async def put_object(self, bucket: str, key: str, body: bytes, *, region: str, credentials: Credentials) -> None:
         """Write an object. Raises PortError with S3's code."""
         await self._call("PUT", f"/{bucket}/{key}", {}, body, region, credentials)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from stagemaker.jobs.directory import remove_tree
+from stagemaker.jobs.model_server import STOP_SECONDS
 from stagemaker.jobs.serving_instance import remove_all_but_logs
 from stagemaker.ports import Credentials, Logs, PortError, Roles
 from stagemaker.sagemaker.fleet_deployed import Fleet, UnderWay
@@ -37,6 +40,7 @@ class Fleets:
         self._serving: dict[tuple[str, str], Fleet] = {}
         self._successors: dict[tuple[str, str], tuple[Fleet, float]] = {}
         self._all: set[Fleet] = set()
+        self._grace = STOP_SECONDS
         self._routes: dict[tuple[str, str], Route] = {}
 
     def route(self, region: str, endpoint: str) -> Route | None:
@@ -47,6 +51,7 @@ class Fleets:
         """A fleet that runs nothing yet."""
         self.attach_logs(region, endpoint, plan)
         fleet = Fleet(plan, self._folder / region, self._starting, lambda: self.refresh(region, endpoint))
+        fleet.grace = self._grace
         self._all.add(fleet)
         return fleet
 
@@ -60,21 +65,12 @@ class Fleets:
                 self._logs.attach(log_group(endpoint), f"{variant.name}/{instance}{behind}", file, region=region)
 
     async def keys(self, region: str, plan: FleetPlan) -> dict[str, Credentials]:
-        """Temporary credentials of the roles of the plan's models, by variant. Raises PortError."""
-        return {each.name: await self._assume(region, each.role_arn) for each in plan.variants}
-
-    async def keys_if_any(self, region: str, plan: FleetPlan) -> dict[str, Credentials]:
-        """The same, without those of roles that are gone."""
+        """Temporary credentials of the models' roles, by variant; none for a role that cannot be assumed."""
         found = {}
         for each in plan.variants:
-            try:
-                found[each.name] = await self._assume(region, each.role_arn)
-            except PortError:
-                continue
+            with suppress(PortError):
+                found[each.name] = await self._roles.assume(each.role_arn, region=region, session_name="SageMaker")
         return found
-
-    async def _assume(self, region: str, role: str) -> Credentials:
-        return await self._roles.assume(role, region=region, session_name="SageMaker")
 
     def serving(self, region: str, endpoint: str) -> Fleet | None:
         """The fleet that serves the endpoint."""
@@ -109,7 +105,7 @@ class Fleets:
             return
         successor, share = self._successors.get((region, endpoint), (None, 0.0))
         # While traffic shifts, a variant may be there twice, once in each fleet.
-        variants = fleet.routes(1 - share) + (successor.routes(share) if successor else ())
+        variants = (fleet.routes(1 - share) if share < 1 else ()) + (successor.routes(share) if successor else ())
         self._routes[region, endpoint] = Route(endpoint, variants, fleet.plan.capture)
 
     @property
@@ -122,16 +118,21 @@ class Fleets:
         await fleet.end()
         self._all.discard(fleet)
 
-    async def pause(self, grace: float) -> None:
-        """End all instances; those of endpoints in service come back with the stage."""
-        await asyncio.gather(*(fleet.pause(grace) for fleet in self._all))
+    def hurry(self, grace: float) -> None:
+        """Give containers no more than `grace` seconds to end from now on: the stage is about to stop."""
+        self._grace = grace
+        for fleet in self._all:
+            fleet.grace = grace
 
-    def sweep(self, region: str, ids: set[str]) -> None:
-        """Delete what instances had that are none of `ids`: they went while the stage was down."""
-        folder = self._folder / region
-        for each in folder.iterdir() if folder.is_dir() else ():
-            if each.name not in ids:
-                remove_all_but_logs(each)
+    async def pause(self) -> None:
+        """End all instances; those of endpoints in service come back with the stage."""
+        await asyncio.gather(*(fleet.pause() for fleet in self._all))
+
+    def sweep(self, kept: Mapping[str, Collection[str]]) -> None:
+        """Delete what instances had that are none of `kept` (ids by region): they went while the stage was down."""
+        for folder in self._folder.glob("*/*"):
+            if folder.name not in kept.get(folder.parent.name, ()):
+                remove_all_but_logs(folder)
 
     def reset(self) -> None:
         """End and delete everything, logs too."""

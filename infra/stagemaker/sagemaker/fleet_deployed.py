@@ -6,13 +6,12 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from stagemaker.jobs.model_server import STOP_SECONDS
 from stagemaker.jobs.serving_instance import Fault, InstanceFaultError, ServingInstance
 from stagemaker.ports import Credentials
 from stagemaker.sagemaker.fleet_plan import FleetPlan, VariantPlan
 from stagemaker.sagemaker.invocation_route import Container, Instance, VariantRoute
 
-STOP_SECONDS = 30.0
-"""What a container gets between SIGTERM and SIGKILL, as on AWS."""
 LONGEST_REQUEST_SECONDS = 65.0
 """A request is given up after 60 s, so an instance that gets no more of them is idle after that."""
 _QUIET_SECONDS = 0.05
@@ -36,6 +35,8 @@ class Fleet:
     def __init__(self, plan: FleetPlan, folder: Path, starting: asyncio.Semaphore, changed: Callable[[], None]) -> None:
         self.plan = plan
         """What there should be; a wider one takes effect with `start`, a narrower one with `end`."""
+        self.grace = STOP_SECONDS
+        """What a container gets between SIGTERM and SIGKILL."""
         self._folder = folder
         self._starting = starting
         self._changed = changed
@@ -115,17 +116,17 @@ class Fleet:
             quiet = 0 if any(map(under_way, containers)) else quiet + 1
             await asyncio.sleep(_QUIET_SECONDS)
 
-    async def end(self, ids: Iterable[str] | None = None, grace: float = STOP_SECONDS) -> None:
+    async def end(self, ids: Iterable[str] | None = None) -> None:
         """End instances, all by default, and delete what they had but their logs."""
         gone = self._chosen(ids)
-        await asyncio.gather(*(each.stop(grace) for each in gone))
+        await asyncio.gather(*(each.stop(self.grace) for each in gone))
         for each in gone:
             each.remove()
             self._instances.pop(each.id, None)
 
-    async def pause(self, grace: float) -> None:
+    async def pause(self) -> None:
         """End all instances, which are to come back with the stage."""
-        await asyncio.gather(*(each.stop(grace) for each in self._instances.values()))
+        await asyncio.gather(*(each.stop(self.grace) for each in self._instances.values()))
 
     def kill(self) -> None:
         """End all instances at once."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -44,6 +44,10 @@ class FleetPlan:
     config: str
     variants: tuple[VariantPlan, ...]
     capture: Capture | None = None
+    shown_capture: Mapping[str, Any] | None = None
+    """DataCaptureConfig as DescribeEndpoint shows it."""
+    deployment: Mapping[str, Any] | None = None
+    """The DeploymentConfig of the update that brings this plan, as DescribeEndpoint shows it."""
 
     @property
     def containers(self) -> int:
@@ -68,6 +72,8 @@ class FleetPlan:
             document["config"],
             tuple(_variant(entry) for entry in document["variants"]),
             _capture(document["capture"]),
+            document["shown_capture"],
+            document["deployment"],
         )
 
 

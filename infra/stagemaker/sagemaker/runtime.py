@@ -81,12 +81,19 @@ class Runtime(Part):
     """The runtime API. As a part of SageMaker it has no operations in the control plane, only a life."""
 
     def __init__(
-        self, account: str, routes: Routes, metrics: InvocationMetrics, capture: DataCapture, *, seed: int | None = None
+        self,
+        account: str,
+        routes: Routes,
+        metrics: InvocationMetrics,
+        capture: DataCapture,
+        *,
+        pool: Pool | None = None,
+        seed: int | None = None,
     ) -> None:
         self._account = account
         self._metrics = metrics
         self._capture = capture
-        self._pool = Pool()
+        self._pool = pool or Pool()
         self._invoker = Invoker(routes, self._pool, Chooser(seed), metrics, capture)
         self._under_way = 0
         self._body_bytes = 0
