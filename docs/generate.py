@@ -12,8 +12,8 @@ from pathlib import Path
 from stagemaker.backing.services import SERVICES
 from stagemaker.cloudwatch.service import CloudWatchService
 from stagemaker.logs.service import LogsService
+from stagemaker.sagemaker import endpoint, endpoint_config, model_request, training_request
 from stagemaker.sagemaker.honoured import rows
-from stagemaker.sagemaker.training_request import HONOURED_MEMBERS
 from stagemaker.store import Store
 from stagemaker_labs import lab
 
@@ -52,12 +52,24 @@ as transfer acceleration.
 ## SageMaker
 
 Operations: {operations}.
+"""
 
-### CreateTrainingJob
+OPERATION_HEAD = """
+### {operation}
 
 | member | | remark |
 |---|---|---|
 """
+
+HONOURED = {
+    "CreateTrainingJob": training_request.HONOURED_MEMBERS,
+    "CreateModel": model_request.HONOURED_MEMBERS,
+    "CreateEndpointConfig": endpoint_config.HONOURED_MEMBERS,
+    "CreateEndpoint": endpoint.CREATE_MEMBERS,
+    "UpdateEndpoint": endpoint.UPDATE_MEMBERS,
+    "UpdateEndpointWeightsAndCapacities": endpoint.RESIZE_MEMBERS,
+}
+"""The tables by operation."""
 
 
 TARGETS_HEAD = """# Targets
@@ -132,7 +144,11 @@ def operations() -> list[str]:
 
 def fidelity() -> str:
     """The page."""
-    lines = [f"| {member} | {mark} | {remark} |" for member, mark, remark in rows(HONOURED_MEMBERS)]
+    tables = [
+        OPERATION_HEAD.format(operation=operation)
+        + "".join(f"| {member} | {mark} | {remark} |\n" for member, mark, remark in rows(table))
+        for operation, table in HONOURED.items()
+    ]
     store = Store(Path(":memory:"))
     services = {
         "operations": operations(),
@@ -141,7 +157,7 @@ def fidelity() -> str:
         "backing": sorted(SERVICES),
     }
     store.close()
-    return HEAD.format(**{name: ", ".join(names) for name, names in services.items()}) + "\n".join(lines) + "\n"
+    return HEAD.format(**{name: ", ".join(names) for name, names in services.items()}) + "".join(tables)
 
 
 def targets() -> str:

@@ -21,8 +21,16 @@ from stagemaker.identity.seed import RegisterAccessKey
 from stagemaker.jobs.images import Algorithm, ProcessImages
 from stagemaker.jobs.spec import MetricDefinition
 from stagemaker.logs.service import LogsService
+from stagemaker.sagemaker.data_capture import DataCapture
 from stagemaker.sagemaker.documents import Documents
+from stagemaker.sagemaker.endpoint import Endpoints, Ground
+from stagemaker.sagemaker.endpoint_config import EndpointConfigs
+from stagemaker.sagemaker.fleet import Fleets
+from stagemaker.sagemaker.invocation_metrics import InvocationMetrics
+from stagemaker.sagemaker.invocation_pool import Pool
+from stagemaker.sagemaker.model import Models
 from stagemaker.sagemaker.quotas import Quotas
+from stagemaker.sagemaker.runtime import Runtime
 from stagemaker.sagemaker.service import SageMakerService
 from stagemaker.sagemaker.training_job import Neighbours, TrainingJobs
 from stagemaker.settings import AuthMode, Settings
@@ -64,27 +72,32 @@ class Stage:
         control = Control(self._reset, allow_reset=settings.allow_reset)
         apis = {"sts": self._identity.sts, "logs": self._logs.api(), "monitoring": self._cloudwatch.api()}
         self._gateway = Gateway(self._identity, self.backing, apis, control, region=region)
+        self._sagemaker = self._sagemaker_service(settings, folder)
+        apis["sagemaker"] = self._sagemaker.api()
+
+    def _sagemaker_service(self, settings: Settings, folder: StateFolder) -> SageMakerService:
+        documents = Documents(self._store, settings.account)
+        objects, quotas = GatewayObjects(self._gateway), Quotas(folder.quotas)
+        images = ProcessImages(ALGORITHMS, settings.images)
+        roles, logs, metrics = self._identity.sessions, self._logs, self._cloudwatch
         # One thread a job, as many jobs as cores: jobs that overlap on a core train several times slower.
-        documents = Documents(self._store, account)
         training_jobs = TrainingJobs(
             documents,
-            Neighbours(
-                roles=self._identity.sessions,
-                objects=GatewayObjects(self._gateway),
-                metrics=self._cloudwatch,
-                logs=self._logs,
-                events=self.backing,
-                images=ProcessImages(ALGORITHMS, settings.images),
-            ),
+            Neighbours(roles, objects, metrics, logs, self.backing, images),
             folder.jobs,
             folder.stage_file,
-            Quotas(folder.quotas),
+            quotas,
             slots=os.cpu_count() or 1,
             threads=1,
             stop_grace=settings.stop_grace,
         )
-        self._sagemaker = SageMakerService(documents, [training_jobs])
-        apis["sagemaker"] = self._sagemaker.api()
+        pool = Pool()
+        fleets = Fleets(folder.endpoints, roles, logs, pool.under_way)
+        endpoints = Endpoints(documents, fleets, self.backing, Ground(images, folder.stage_file, quotas, threads=1))
+        runtime = Runtime(settings.account, fleets, InvocationMetrics(metrics), DataCapture(roles, objects), pool=pool)
+        self._gateway.runtime = runtime
+        parts = [training_jobs, Models(documents, roles, objects), EndpointConfigs(documents), endpoints, runtime]
+        return SageMakerService(documents, parts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI: HTTP and the lifespan. There are no web sockets."""

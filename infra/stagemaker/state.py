@@ -80,6 +80,11 @@ class StateFolder:
         return self.root / "jobs"
 
     @property
+    def endpoints(self) -> Path:
+        """One folder an instance of an endpoint."""
+        return self.root / "endpoints"
+
+    @property
     def quotas(self) -> Path:
         """Service quotas that somebody has set; usually not there."""
         return self.root / "quotas.json"

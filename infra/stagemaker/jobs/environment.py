@@ -43,7 +43,7 @@ def container_environment(
     return {
         **spec.program.environment,
         **{name: layout.located(value) for name, value in spec.environment.items()},
-        **({} if spec.isolated else _role(spec.stage_file, credentials)),
+        **({} if spec.isolated else role_environment(spec.stage_file, credentials)),
         "TRAINING_JOB_NAME": spec.name,
         "TRAINING_JOB_ARN": spec.arn,
         "AWS_REGION": spec.region,
@@ -67,7 +67,8 @@ def thread_environment(threads: int) -> dict[str, str]:
     }
 
 
-def _role(stage_file: Path, keys: Credentials) -> dict[str, str]:
+def role_environment(stage_file: Path, keys: Credentials) -> dict[str, str]:
+    """The variables that lead an AWS client to the stage, as the execution role. Raises OSError for no stage."""
     role = {
         "AWS_ACCESS_KEY_ID": keys.access_key_id,
         "AWS_SECRET_ACCESS_KEY": keys.secret_access_key,

@@ -2,7 +2,8 @@
 
 AWS's own images are known by repository name and tag; their account and region differ by the place
 and say nothing. A user's image is a folder below the images folder (`stagemaker serve --images DIR`):
-`DIR/<repository>/train` (or `DIR/<repository>:<tag>/train`) is the program that the image would run.
+`DIR/<repository>/train` (or `DIR/<repository>:<tag>/train`) is the program that the image would run, and
+`serve` beside it the one that serves a model.
 """
 
 from __future__ import annotations
@@ -43,8 +44,11 @@ class ProcessImages:
         }
         self._folder = folder
 
-    def program(self, image: str) -> Program:
-        """What runs for `image`. Its `problem` says why nothing can; AWS too finds that out only later."""
+    def program(self, image: str, word: str = "train") -> Program:
+        """What runs for `image`, to be given `word` as its argument: `train` or `serve`.
+
+        Its `problem` says why nothing can; AWS too finds that out only later.
+        """
         repository, tag = _parse(image)
         if algorithm := self._algorithms.get(repository):
             tags = algorithm.tags[repository]
@@ -54,7 +58,7 @@ class ProcessImages:
             return self._none(image, f"{repository} is known here with the tags {', '.join(tags)}")
         if self._folder is not None:
             for name in (f"{repository}:{tag}", repository):
-                program = self._folder / name / "train"
+                program = self._folder / name / word
                 inside = program.resolve().is_relative_to(self._folder.resolve())
                 if inside and program.is_file() and os.access(program, os.X_OK):
                     return Program((str(program),))

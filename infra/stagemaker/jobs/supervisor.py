@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from stagemaker.jobs.directory import JobDirectory
@@ -29,6 +30,23 @@ RESTARTING = "Restarting"
 Fold = Callable[[JobDirectory, Sequence[Entry]], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """What carries out the jobs of a kind."""
+
+    module: str
+    """Run as `python -m MODULE DIRECTORY`."""
+    failed: str
+    """The message of a job whose runner has died."""
+    retries: Callable[[JobDirectory], int] = lambda _: 0
+    """How often such a job begins again."""
+
+
+TRAINING = Runner(
+    "stagemaker.jobs.runner", "Training job failed", lambda directory: TrainingSpec.load(directory.spec).retries
+)
+
+
 class Supervisor:
     """Runs jobs, at most `slots` at once; the rest wait in the order they came.
 
@@ -36,8 +54,9 @@ class Supervisor:
     each entry once. It keeps the last offset with what it changes, and gives it to `resume` after a restart.
     """
 
-    def __init__(self, fold: Fold, *, slots: int) -> None:
+    def __init__(self, fold: Fold, *, slots: int, runner: Runner = TRAINING) -> None:
         self._fold = fold
+        self._runner = runner
         self._slots = slots
         self._waiting: dict[Path, JobDirectory] = {}
         self._running: dict[Path, _Running] = {}
@@ -86,7 +105,7 @@ class Supervisor:
     def resume(self, directory: JobDirectory, offset: int) -> None:
         """Take up a job that was not over when the server last stopped."""
         if directory.record.exists() or directory.runner_lives():
-            self._running[directory.root] = _Running(directory, offset)
+            self._running[directory.root] = _Running(self._runner, directory, offset)
         else:
             self.submit(directory)
 
@@ -115,14 +134,14 @@ class Supervisor:
 
     def _start(self, directory: JobDirectory) -> bool:
         if self._start_warm(directory):
-            self._running[directory.root] = _Running(directory, 0, is_warm=True)
+            self._running[directory.root] = _Running(self._runner, directory, 0, is_warm=True)
             return True
         try:
-            process = _spawn(directory)
+            process = _spawn(self._runner, directory)
         except OSError:
             _LOG.exception("no runner for %s could be started; it is tried again", directory.root.name)
             return False
-        self._running[directory.root] = _Running(directory, 0, process)
+        self._running[directory.root] = _Running(self._runner, directory, 0, process)
         return True
 
     def _start_warm(self, directory: JobDirectory) -> bool:
@@ -166,12 +185,14 @@ class _Running:
 
     def __init__(
         self,
+        runner: Runner,
         directory: JobDirectory,
         offset: int,
         process: subprocess.Popen[bytes] | None = None,
         *,
         is_warm: bool = False,
     ) -> None:
+        self._runner = runner
         self.directory = directory
         self.offset = offset
         self.process = process
@@ -208,7 +229,7 @@ class _Running:
         return False
 
     def _fail(self, fold: Fold) -> bool:
-        end = EndEvent(time.time(), "Failed", "Failed", "Training job failed", INTERNAL_ERROR)
+        end = EndEvent(time.time(), "Failed", "Failed", self._runner.failed, INTERNAL_ERROR)
         fold(self.directory, [Entry(end, self.offset)])
         return True
 
@@ -217,7 +238,7 @@ class _Running:
         if not self.is_warm or self.directory.record.exists():
             return False
         self.is_warm = False
-        self.process = _spawn(self.directory)
+        self.process = _spawn(self._runner, self.directory)
         return True
 
     def _begin_again(self) -> bool:
@@ -225,7 +246,7 @@ class _Running:
         events = [entry.event for entry in read_record(self.directory.record)]
         restarts = sum(isinstance(event, StatusEvent) and event.status == RESTARTING for event in events)
         try:
-            allowed = TrainingSpec.load(self.directory.spec).retries
+            allowed = self._runner.retries(self.directory)
         except SpecError:
             _LOG.exception("%s cannot begin again", self.directory.root.name)
             return False
@@ -235,7 +256,7 @@ class _Running:
         record = RecordWriter(self.directory.record)
         record.write(StatusEvent(time.time(), RESTARTING, message))
         record.close()
-        self.process = _spawn(self.directory)
+        self.process = _spawn(self._runner, self.directory)
         return True
 
     def kill(self) -> None:
@@ -255,11 +276,11 @@ class _Running:
             self.process.wait()
 
 
-def _spawn(directory: JobDirectory) -> subprocess.Popen[bytes]:
+def _spawn(runner: Runner, directory: JobDirectory) -> subprocess.Popen[bytes]:
     """A runner in a session of its own: a Ctrl-C on the server's terminal is not meant for it."""
     with directory.runner_log.open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "stagemaker.jobs.runner", str(directory.root)],
+            [sys.executable, "-m", runner.module, str(directory.root)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

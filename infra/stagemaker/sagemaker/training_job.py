@@ -84,7 +84,7 @@ class TrainingJobs(Part):
         self.quotas = quotas
         self.threads = threads
         self.stop_grace = stop_grace
-        self.state_changes = StateChanges(documents.store, neighbours.events)
+        self.state_changes = StateChanges(documents.store, neighbours.events, STATE_CHANGE)
         self.supervisor = Supervisor(self._fold, slots=slots)
         self.warm_pools = WarmPools(
             documents, TRAINING_JOB, self.supervisor, quotas, folder.with_name("warm-pools"), threads=threads
@@ -257,7 +257,7 @@ class TrainingJobs(Part):
             )
 
     def _announce(self, region: str, document: Document) -> None:
-        self.state_changes.add(region, STATE_CHANGE, document["TrainingJobArn"], document)
+        self.state_changes.add(region, document["TrainingJobArn"], document)
 
     def _hand_on(self, name: str, directory: JobDirectory, region: str, events: Sequence[Event]) -> None:
         """What CloudWatch and Logs are to know of the events."""
