@@ -12,7 +12,7 @@ from pathlib import Path
 from stagemaker.backing.services import SERVICES
 from stagemaker.cloudwatch.service import CloudWatchService
 from stagemaker.logs.service import LogsService
-from stagemaker.sagemaker import endpoint, endpoint_config, model_request, training_request
+from stagemaker.sagemaker import endpoint, endpoint_config, model_request, training_request, tuning_request
 from stagemaker.sagemaker.honoured import rows
 from stagemaker.store import Store
 from stagemaker_labs import lab
@@ -56,13 +56,16 @@ Operations: {operations}.
 
 OPERATION_HEAD = """
 ### {operation}
-
+{remark}
 | member | | remark |
 |---|---|---|
 """
 
 HONOURED = {
     "CreateTrainingJob": training_request.HONOURED_MEMBERS,
+    "CreateHyperParameterTuningJob": {
+        member: entry for member, entry in tuning_request.HONOURED_MEMBERS.items() if member != "TrainingJobDefinitions"
+    },
     "CreateModel": model_request.HONOURED_MEMBERS,
     "CreateEndpointConfig": endpoint_config.HONOURED_MEMBERS,
     "CreateEndpoint": endpoint.CREATE_MEMBERS,
@@ -70,6 +73,10 @@ HONOURED = {
     "UpdateEndpointWeightsAndCapacities": endpoint.RESIZE_MEMBERS,
 }
 """The tables by operation."""
+
+REMARKS = {
+    "CreateHyperParameterTuningJob": "\nEach of TrainingJobDefinitions has the members of TrainingJobDefinition.\n",
+}
 
 
 TARGETS_HEAD = """# Targets
@@ -145,7 +152,7 @@ def operations() -> list[str]:
 def fidelity() -> str:
     """The page."""
     tables = [
-        OPERATION_HEAD.format(operation=operation)
+        OPERATION_HEAD.format(operation=operation, remark=REMARKS.get(operation, ""))
         + "".join(f"| {member} | {mark} | {remark} |\n" for member, mark, remark in rows(table))
         for operation, table in HONOURED.items()
     ]

@@ -7,6 +7,7 @@ import os
 
 from stagemaker.algorithms.sklearn import definition as sklearn
 from stagemaker.algorithms.xgboost import definition as xgboost
+from stagemaker.algorithms.xgboost import tunable as xgboost_tuning
 from stagemaker.backing import Backing, BackingError
 from stagemaker.backing.embedded import EmbeddedBacking
 from stagemaker.backing.localstack import LocalStackBacking
@@ -20,6 +21,7 @@ from stagemaker.identity.room import Identity
 from stagemaker.identity.seed import RegisterAccessKey
 from stagemaker.jobs.images import Algorithm, ProcessImages
 from stagemaker.jobs.spec import MetricDefinition
+from stagemaker.jobs.tunable import Tunable, TuningRules
 from stagemaker.logs.service import LogsService
 from stagemaker.sagemaker.data_capture import DataCapture
 from stagemaker.sagemaker.documents import Documents
@@ -33,6 +35,7 @@ from stagemaker.sagemaker.quotas import Quotas
 from stagemaker.sagemaker.runtime import Runtime
 from stagemaker.sagemaker.service import SageMakerService
 from stagemaker.sagemaker.training_job import Neighbours, TrainingJobs
+from stagemaker.sagemaker.tuning_job import TuningJobs
 from stagemaker.settings import AuthMode, Settings
 from stagemaker.state import StateFolder
 from stagemaker.store import Store
@@ -45,6 +48,13 @@ ALGORITHMS = (
         xgboost.TAGS,
         tuple(MetricDefinition(name, regex) for name, regex in xgboost.METRIC_DEFINITIONS),
         preload=xgboost.PRELOAD,
+        tuning=TuningRules(
+            xgboost_tuning.OBJECTIVES,
+            {
+                name: Tunable(whole, low, high, (least, most))
+                for name, (whole, low, high, least, most) in xgboost_tuning.TUNABLES.items()
+            },
+        ),
     ),
     Algorithm("stagemaker.algorithms.sklearn", sklearn.TAGS, ()),
 )
@@ -96,7 +106,14 @@ class Stage:
         endpoints = Endpoints(documents, fleets, self.backing, Ground(images, folder.stage_file, quotas, threads=1))
         runtime = Runtime(settings.account, fleets, InvocationMetrics(metrics), DataCapture(roles, objects), pool=pool)
         self._gateway.runtime = runtime
-        parts = [training_jobs, Models(documents, roles, objects), EndpointConfigs(documents), endpoints, runtime]
+        parts = [
+            training_jobs,
+            TuningJobs(documents, training_jobs, images),
+            Models(documents, roles, objects),
+            EndpointConfigs(documents),
+            endpoints,
+            runtime,
+        ]
         return SageMakerService(documents, parts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from stagemaker.jobs.directory import JobDirectory, remove_tree
 from stagemaker.jobs.record import EndEvent, Entry, Event, LogEvent
+from stagemaker.jobs.spec import TrainingSpec
 from stagemaker.jobs.supervisor import Supervisor
 from stagemaker.ports import Credentials, Events, Logs, Metrics, Objects, PortError, Roles
 from stagemaker.sagemaker import training_request, transitions
@@ -46,6 +47,10 @@ _OFFSETS = """
 CREATE TABLE IF NOT EXISTS sagemaker_job_offsets (
     directory TEXT PRIMARY KEY, offset INTEGER NOT NULL) WITHOUT ROWID;
 """
+
+
+Listener = Callable[[str, Document, Sequence[Event]], None]
+"""Told of a job's region, its document and what has just happened to it, within the transaction that keeps both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,7 @@ class TrainingJobs(Part):
         self.warm_pools = WarmPools(
             documents, TRAINING_JOB, self.supervisor, quotas, folder.with_name("warm-pools"), threads=threads
         )
+        self.listeners: list[Listener] = []
         documents.store.connection.executescript(_OFFSETS)
 
     async def start(self) -> None:
@@ -119,26 +125,14 @@ class TrainingJobs(Part):
     async def create(self, context: Context, parameters: dict[str, Any]) -> dict[str, Any]:
         """CreateTrainingJob. The job is on disk, and durable, when this returns."""
         refuse_unhonoured(parameters, training_request.HONOURED_MEMBERS)
-        training_request.check(parameters)
-        self._check_quotas(parameters, context.region)
-        name, region, role = parameters["TrainingJobName"], context.region, parameters["RoleArn"]
-        arn = TRAINING_JOB.arn(region, self.documents.account, name)
-        if self.documents.find(TRAINING_JOB, region, name) is not None:
-            raise TRAINING_JOB.exists(arn)
-        spec = training_spec(
-            parameters,
-            self.neighbours.images,
-            arn=arn,
-            region=region,
-            stage_file=self.stage_file,
-            threads=self.threads,
-            stop_grace=self.stop_grace,
-        )
-        credentials = await self._assume(role, region)
-        for channel in spec.channels:
-            await self._check_input(str(channel.source), role, region, credentials)
+        return {"TrainingJobArn": await self.begin(context.region, parameters)}
+
+    async def begin(self, region: str, parameters: dict[str, Any], **described: Any) -> str:
+        """Create a job for whoever asks, and give its ARN. `described` are members that Describe shows besides."""
+        spec, credentials = await self.examine(region, parameters)
+        name, arn = spec.name, spec.arn
         tags = read_tags(parameters.get("Tags", []))
-        document = training_document(parameters, spec)
+        document = training_document(parameters, spec) | described
         # From here on nothing is awaited, so nobody can take the name between this look and the document.
         if self.documents.find(TRAINING_JOB, region, name) is not None:
             raise TRAINING_JOB.exists(arn)
@@ -157,7 +151,31 @@ class TrainingJobs(Part):
         if pool is not None:
             self.warm_pools.prepare(pool, spec)
         self.supervisor.submit(directory)
-        return {"TrainingJobArn": arn}
+        return arn
+
+    async def examine(
+        self, region: str, parameters: dict[str, Any], *, jobs: int = 1
+    ) -> tuple[TrainingSpec, Credentials]:
+        """All that can be checked before a job exists, for `jobs` of them at a time. Raises AwsError."""
+        training_request.check(parameters)
+        self._check_quotas(parameters, region, jobs)
+        name, role = parameters["TrainingJobName"], parameters["RoleArn"]
+        arn = TRAINING_JOB.arn(region, self.documents.account, name)
+        if self.documents.find(TRAINING_JOB, region, name) is not None:
+            raise TRAINING_JOB.exists(arn)
+        spec = training_spec(
+            parameters,
+            self.neighbours.images,
+            arn=arn,
+            region=region,
+            stage_file=self.stage_file,
+            threads=self.threads,
+            stop_grace=self.stop_grace,
+        )
+        credentials = await self._assume(role, region)
+        for channel in spec.channels:
+            await self._check_input(str(channel.source), role, region, credentials)
+        return spec, credentials
 
     @operation("StopTrainingJob")
     async def stop_job(self, context: Context, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -167,15 +185,22 @@ class TrainingJobs(Part):
         status = document["TrainingJobStatus"]
         if status not in TRAINING_JOB.transitional:
             raise ValidationError(f"The request was rejected because the training job is in status {status}.")
+        self.halt(region, name)
+        return {}
+
+    def halt(self, region: str, name: str) -> None:
+        """Have a job stopped, whoever asks; one that is over, or gone, stays so."""
+        document = self.documents.find(TRAINING_JOB, region, name)
+        if document is None or document["TrainingJobStatus"] not in TRAINING_JOB.transitional:
+            return
         # Asked for first: a kill between the two must not leave a job that says Stopping and goes on.
         self.supervisor.request_stop(self._directory(region, name))
-        if status != "Stopping":
+        if document["TrainingJobStatus"] != "Stopping":
             document["TrainingJobStatus"] = "Stopping"
             transitions.enter(document, "Stopping", "Stopping the training job", time.time())
             with self.documents.store.transaction():
                 self.documents.save(TRAINING_JOB, region, name, document)
                 self._announce(region, document)
-        return {}
 
     @operation("UpdateTrainingJob")
     async def update(self, context: Context, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -187,7 +212,7 @@ class TrainingJobs(Part):
             self.warm_pools.update(context.region, document, keep_alive)
         return {"TrainingJobArn": document["TrainingJobArn"]}
 
-    def _check_quotas(self, parameters: dict[str, Any], region: str) -> None:
+    def _check_quotas(self, parameters: dict[str, Any], region: str, jobs: int) -> None:
         resources, spot = parameters["ResourceConfig"], parameters.get("EnableManagedSpotTraining", False)
         kind = resources["InstanceType"]
         used = sum(
@@ -200,7 +225,7 @@ class TrainingJobs(Part):
         used += self.warm_pools.waiting_instances(region, kind)
         if (pool := self.warm_pools.pool_for(region, parameters)) is not None and pool.since is not None:
             used -= resources["InstanceCount"]  # it gets those
-        self.quotas.check_training(kind, spot=spot, used=used, wanted=resources["InstanceCount"])
+        self.quotas.check_training(kind, spot=spot, used=used, wanted=resources["InstanceCount"], jobs=jobs)
 
     async def _assume(self, role: str, region: str) -> Credentials:
         try:
@@ -249,8 +274,11 @@ class TrainingJobs(Part):
                     self.warm_pools.job_over(region, document)
                 if before != (document["TrainingJobStatus"], document["SecondaryStatus"]):
                     self._announce(region, document)
-            self._hand_on(name, directory, region, [entry.event for entry in entries])
+            events = [entry.event for entry in entries]
+            self._hand_on(name, directory, region, events)
             self.documents.save(TRAINING_JOB, region, name, document)
+            for listen in self.listeners:
+                listen(region, document, events)
             connection.execute(
                 "INSERT OR REPLACE INTO sagemaker_job_offsets VALUES (?, ?)",
                 (str(directory.root), entries[-1].offset),
