@@ -205,6 +205,7 @@ def test_quota_that_is_used_up_is_waited_for(stage: Stage) -> None:
         stage.jobs.happens(stage.jobs.begun[0], 1.0)
         stage.jobs.refusals = [ValidationError("No S3 objects found")]
         await stage.look()
+        await stage.look()
         job = stage.described()
         assert job["HyperParameterTuningJobStatus"] == "Failed"
         assert job["FailureReason"].endswith("could not be created: No S3 objects found")
@@ -377,7 +378,7 @@ def test_warm_start_refuses_parents_that_do_not_fit(stage: Stage) -> None:
 
     async def scenario() -> None:
         await stage.create()
-        with pytest.raises(ValidationError, match="Requested resource not found"):
+        with pytest.raises(ValidationError, match=r"Could not find the parent .* \[nobody\]"):
             await stage.create(**warm(parent="nobody"))
         with pytest.raises(ValidationError, match=r"\[search\] is in status InProgress"):
             await stage.create(**warm())

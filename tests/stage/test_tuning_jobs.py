@@ -9,6 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
+from stagemaker.sagemaker.tuning_search import definition_seed
+from stagemaker.search.ranges import Continuous, Integer, texts
+from stagemaker.search.strategy import Strategy, propose
+from stagemaker.search.trial import Trial
+
 if TYPE_CHECKING:
     from tests.stage.conftest import Account
 else:
@@ -165,12 +170,16 @@ def test_list_of_training_jobs_sorts_filters_and_pages(account: Account) -> None
 
 
 def test_seed_reproduces_a_bayesian_search(account: Account) -> None:
-    """One job after another, the same seed tries the same values, in both directions of the objective."""
-    tried = {}
-    for name in ("one", "two"):
-        tune(account, name, config("Bayesian", jobs=3, parallel=1, RandomSeed=5))
-        tried[name] = [job["TunedHyperParameters"] for job in children(account, name)]
-    assert tried["one"] == tried["two"]
+    """One job after another, the same seed tries the same values: those that the search itself proposes."""
+    tune(account, "seeded", config("Bayesian", jobs=3, parallel=1, RandomSeed=5))
+    found = children(account, "seeded")
+    space = (Integer("n", 1, 4), Continuous("x", 0, 10))
+    trials: list[Trial] = []
+    for job in found:
+        proposed = propose(Strategy.BAYESIAN, space, trials, seed=definition_seed("5", 0), minimize=True)
+        assert proposed is not None
+        assert job["TunedHyperParameters"] == texts(proposed)
+        trials.append(Trial(proposed, value(job)))
 
 
 def test_several_definitions_share_the_jobs(account: Account) -> None:
@@ -277,3 +286,51 @@ def test_early_stopping_by_the_median(account: Account) -> None:
     job = tune(account, "median", settings, TrainingJobDefinition=definition(account, script))
     assert job["TrainingJobStatusCounters"]["Completed"] == 3
     assert job["TrainingJobStatusCounters"]["Stopped"] == 1
+
+
+def test_built_in_xgboost_is_tuned_on_its_own_metric(account: Account) -> None:
+    """The container watches the objective on the validation channel; without one the objective never comes."""
+    image = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1"
+    rows = "".join(f"{int(i % 7 > 3)},{i % 7 + i % 3 * 0.1},{i % 5}\n" for i in range(300))
+    for channel in ("train", "validation"):
+        account.client("s3").put_object(Bucket="data", Key=f"{channel}/rows.csv", Body=rows.encode())
+    channels = [account.channel(name, f"{name}/", ContentType="text/csv") for name in ("train", "validation")]
+    entry = definition(
+        account,
+        AlgorithmSpecification={"TrainingImage": image, "TrainingInputMode": "File"},
+        StaticHyperParameters={"objective": "binary:logistic", "num_round": "3"},
+        InputDataConfig=channels,
+    )
+    settings = config(
+        jobs=1,
+        HyperParameterTuningJobObjective={"Type": "Maximize", "MetricName": "validation:auc"},
+        ParameterRanges={"IntegerParameterRanges": [{"Name": "max_depth", "MinValue": "1", "MaxValue": "6"}]},
+    )
+    job = tune(account, "xgb", settings, TrainingJobDefinition=entry)
+    assert job["ObjectiveStatusCounters"]["Succeeded"] == 1
+    assert value(job["BestTrainingJob"]) > 0.9
+    without = tune(account, "blind", settings, TrainingJobDefinition={**entry, "InputDataConfig": channels[:1]})
+    assert without["TrainingJobStatusCounters"]["Completed"] == 1
+    assert without["ObjectiveStatusCounters"]["Failed"] == 1
+
+
+def test_what_a_training_job_would_be_refused_for(account: Account) -> None:
+    """A role that cannot be assumed, input that is not there, a type without quota: at once, by AWS's errors."""
+    sagemaker = account.client("sagemaker")
+
+    def refusal(name: str = "refused", **members: Any) -> str:
+        with pytest.raises(ClientError) as caught:
+            sagemaker.create_hyper_parameter_tuning_job(
+                HyperParameterTuningJobName=name,
+                HyperParameterTuningJobConfig=config(),
+                TrainingJobDefinition=definition(account, **members),
+            )
+        return f"{caught.value.response['Error']['Code']}: {caught.value.response['Error']['Message']}"
+
+    assert "Could not assume role" in refusal(RoleArn="arn:aws:iam::123456789012:role/nobody")
+    assert "No S3 objects found" in refusal(InputDataConfig=[account.channel("train", "nothing/")])
+    resources = {"InstanceType": "ml.p3.2xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1}
+    assert "a request delta of 2 Instances" in refusal(ResourceConfig=resources)
+    assert sagemaker.list_hyper_parameter_tuning_jobs()["HyperParameterTuningJobSummaries"] == []
+    tune(account, "taken")
+    assert refusal("taken").startswith("ResourceInUse: ")

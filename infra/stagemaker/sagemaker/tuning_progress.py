@@ -11,6 +11,9 @@ from stagemaker.sagemaker.documents import Document
 from stagemaker.sagemaker.tuning_trials import INTERNAL, TrialRow
 from stagemaker.search import completion
 
+ENDING = "Ending"
+"""The member of the document (Describe does not show it) that keeps an End while the last jobs are being stopped:
+what they still report changes nothing."""
 ATTEMPTS = 5
 """Training jobs after which a tuning job with nothing to show gives up."""
 _ALL_FAILED = "All training jobs failed."
@@ -48,7 +51,9 @@ def why_end(document: Document, rows: Sequence[TrialRow]) -> End | None:
     """Why the tuning job is to end before all of its jobs have run; None to go on."""
     if document["HyperParameterTuningJobStatus"] == "Stopping":
         return End("Stopped")
-    if reason := document.get("FailureReason") or _failure(rows, ATTEMPTS):
+    if decided := document.get(ENDING):
+        return End(**decided)
+    if reason := _failure(rows, ATTEMPTS):
         return End("Failed", reason)
     if _criteria_met(document, rows):
         return End("Completed")

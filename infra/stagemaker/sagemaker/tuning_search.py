@@ -12,6 +12,7 @@ import time
 import uuid
 import zlib
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from stagemaker.jobs.record import Event, MetricEvent
 from stagemaker.sagemaker import tuning_progress
@@ -63,11 +64,9 @@ class TuningSearch:
             rows = self._look(region, name, document, definitions)
             running = [row for row in rows if not row.is_over]
             if end := tuning_progress.why_end(document, rows):
-                if not self._wind_up(running):
-                    continue  # what had only been planned is gone
-                if not running:
-                    self._finish(region, name, document, end)
-                return None
+                if self._wind_up(region, name, document, end, running):
+                    return None
+                continue
             for row in running:
                 if row.stop:
                     self._training_jobs.halt(region, row.job)
@@ -150,15 +149,21 @@ class TuningSearch:
             self._documents.save(self._family, region, name, document)
         return rows
 
-    def _wind_up(self, running: Sequence[TrialRow]) -> bool:
-        """Have running jobs stopped. Whether nothing was left that had only been planned; now it is dropped."""
-        planned = [row for row in running if row.status == PLANNED]
-        for row in planned:
-            self._trials.drop(row)
+    def _wind_up(self, region: str, name: str, document: Document, end: End, running: Sequence[TrialRow]) -> bool:
+        """Have running jobs stopped; the end comes when none is left. False when jobs only planned were dropped."""
+        if planned := [row for row in running if row.status == PLANNED]:
+            for row in planned:
+                self._trials.drop(row)
+            return False
+        if not running:
+            self._finish(region, name, document, end)
+        elif tuning_progress.ENDING not in document:
+            document[tuning_progress.ENDING] = asdict(end)
+            self._documents.save(self._family, region, name, document)
         for row in running:
             if row.status == "InProgress":
                 self._training_jobs.halt(row.region, row.job)
-        return not planned
+        return True
 
     async def _plan(
         self, region: str, name: str, document: Document, rows: Sequence[TrialRow], definitions: Sequence[Definition]
@@ -199,7 +204,7 @@ class TuningSearch:
         config = document["HyperParameterTuningJobConfig"]
         # Without a seed of the user's the search is another each time, and yet the same after a restart.
         own = f"{document['HyperParameterTuningJobArn']}/{document['CreationTime']}"
-        seed = zlib.crc32(f"{config.get('RandomSeed', own)}/{definition.index}".encode())
+        seed = definition_seed(str(config.get("RandomSeed", own)), definition.index)
         return await asyncio.to_thread(
             propose,
             Strategy(config["Strategy"]),
@@ -223,13 +228,15 @@ class TuningSearch:
                 return False
             name = document["HyperParameterTuningJobName"]
             if now := self._documents.find(self._family, row.region, name):
-                now["FailureReason"] = f"Training job {row.job} could not be created: {error.message}"
+                end = End("Failed", f"Training job {row.job} could not be created: {error.message}")
+                now[tuning_progress.ENDING] = asdict(end)
                 self._documents.save(self._family, row.region, name, now)
             return True
         self._trials.created(row)
         return True
 
     def _finish(self, region: str, name: str, document: Document, end: End) -> None:
+        document.pop(tuning_progress.ENDING, None)
         document[_STATUS] = end.status
         document["HyperParameterTuningEndTime"] = round(time.time(), 3)
         seconds = document["HyperParameterTuningEndTime"] - document["CreationTime"]
@@ -243,3 +250,8 @@ class TuningSearch:
     def announce(self, region: str, document: Document) -> None:
         """Let EventBridge know of the tuning job's status."""
         self.state_changes.add(region, document["HyperParameterTuningJobArn"], document)
+
+
+def definition_seed(seed: str, index: int) -> int:
+    """The seed of the search of one definition: those of a tuning job must not try the same values side by side."""
+    return zlib.crc32(f"{seed}/{index}".encode())

@@ -49,7 +49,9 @@ class WarmStart:
             name = parent.get("HyperParameterTuningJobName")
             if name is None:
                 raise ValidationError("HyperParameterTuningJobName is required for each parent tuning job.")
-            document = self._documents.get(self._family, region, name)
+            document = self._documents.find(self._family, region, name)
+            if document is None:
+                raise ValidationError(f"Could not find the parent hyperparameter tuning job [{name}].")
             status = document["HyperParameterTuningJobStatus"]
             if status in self._family.transitional:
                 raise ValidationError(
