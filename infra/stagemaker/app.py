@@ -18,6 +18,7 @@ from stagemaker.identity.keys import KeyFile
 from stagemaker.identity.room import Identity
 from stagemaker.identity.seed import RegisterAccessKey
 from stagemaker.jobs.images import Algorithm, ProcessImages
+from stagemaker.jobs.model_server import STOP_SECONDS
 from stagemaker.jobs.spec import MetricDefinition
 from stagemaker.logs.service import LogsService
 from stagemaker.sagemaker.data_capture import DataCapture
@@ -32,6 +33,7 @@ from stagemaker.sagemaker.quotas import Quotas
 from stagemaker.sagemaker.runtime import Runtime
 from stagemaker.sagemaker.service import SageMakerService
 from stagemaker.sagemaker.training_job import Neighbours, TrainingJobs
+from stagemaker.sagemaker.transform_job import TransformJobs, TransformNeighbours
 from stagemaker.settings import AuthMode, Settings
 from stagemaker.state import StateFolder
 from stagemaker.store import Store
@@ -88,12 +90,23 @@ class Stage:
             threads=1,
             stop_grace=settings.stop_grace,
         )
+        transform_jobs = TransformJobs(
+            documents,
+            TransformNeighbours(roles, metrics, logs, self.backing, images),
+            folder.transform_jobs,
+            folder.stage_file,
+            quotas,
+            slots=os.cpu_count() or 1,
+            threads=1,
+            stop_grace=min(settings.stop_grace, STOP_SECONDS),
+        )
         pool = Pool()
         fleets = Fleets(folder.endpoints, roles, logs, pool.under_way)
         endpoints = Endpoints(documents, fleets, self.backing, Ground(images, folder.stage_file, quotas, threads=1))
         runtime = Runtime(settings.account, fleets, InvocationMetrics(metrics), DataCapture(roles, objects), pool=pool)
         self._gateway.runtime = runtime
-        parts = [training_jobs, Models(documents, roles, objects), EndpointConfigs(documents), endpoints, runtime]
+        models = Models(documents, roles, objects)
+        parts = [training_jobs, models, EndpointConfigs(documents), endpoints, runtime, transform_jobs]
         return SageMakerService(documents, parts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
