@@ -36,7 +36,7 @@ class Fleets:
         self._folder = folder
         self._roles = roles
         self._logs = logs
-        self._starting = asyncio.Semaphore(os.cpu_count() or 1)
+        self._starting = asyncio.Semaphore(max(4, 2 * (os.cpu_count() or 1)))
         self._serving: dict[tuple[str, str], Fleet] = {}
         self._successors: dict[tuple[str, str], tuple[Fleet, float]] = {}
         self._all: set[Fleet] = set()
