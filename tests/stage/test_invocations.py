@@ -230,11 +230,13 @@ def test_no_request_fails_in_twenty_updates_under_load(hosting: Hosting) -> None
         hosting.config(mark, {"VariantName": "AllTraffic", "ModelName": mark})
     hosting.sagemaker.create_endpoint(EndpointName="shop", EndpointConfigName="b")
     assert hosting.settle("shop")["EndpointStatus"] == "InService"
+    sagemaker = hosting.sagemaker
+    in_service = sagemaker.get_waiter("endpoint_in_service")
     with load(hosting, "shop") as answers:
         for number in range(UPDATES):
             config = "ab"[number % 2]
-            hosting.sagemaker.update_endpoint(EndpointName="shop", EndpointConfigName=config)
-            description = hosting.settle("shop")
-            assert (description["EndpointStatus"], description["EndpointConfigName"]) == ("InService", config)
+            sagemaker.update_endpoint(EndpointName="shop", EndpointConfigName=config)
+            in_service.wait(EndpointName="shop")
+            assert sagemaker.describe_endpoint(EndpointName="shop")["EndpointConfigName"] == config
             wait_for(partial(more_than, answers, config.encode(), answers[config.encode()]))
     assert set(answers) == {b"a", b"b"}
