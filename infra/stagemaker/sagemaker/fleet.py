@@ -49,7 +49,6 @@ class Fleets:
 
     def new(self, region: str, endpoint: str, plan: FleetPlan) -> Fleet:
         """A fleet that runs nothing yet."""
-        self.attach_logs(region, endpoint, plan)
         fleet = Fleet(plan, self._folder / region, self._starting, lambda: self.refresh(region, endpoint))
         fleet.grace = self._grace
         self._all.add(fleet)

@@ -95,10 +95,14 @@ class SageMakerService:
 
     def _resources(self, operation: str, parameters: dict[str, Any], context: Context) -> Sequence[str]:
         """The ARNs that a policy would name for a call."""
+        named = {
+            family: family.arn(context.region, context.account, name)
+            for family in FAMILIES
+            if isinstance(name := parameters.get(family.name_member), str)
+        }
         # The longest noun first: CreateEndpointConfig is about an endpoint configuration, not an endpoint.
-        for family in sorted(FAMILIES, key=lambda family: -len(family.noun)):
-            name = parameters.get(family.name_member)
-            if isinstance(name, str) and family.noun in operation:
-                return [family.arn(context.region, context.account, name)]
+        for family in sorted(named, key=lambda family: -len(family.noun)):
+            if family.noun in operation:
+                return [named[family], *(arn for other, arn in named.items() if operation in other.judged_with)]
         arn = parameters.get("ResourceArn")
         return [arn] if isinstance(arn, str) else ["*"]
