@@ -12,7 +12,14 @@ from pathlib import Path
 from stagemaker.backing.services import SERVICES
 from stagemaker.cloudwatch.service import CloudWatchService
 from stagemaker.logs.service import LogsService
-from stagemaker.sagemaker import endpoint, endpoint_config, model_request, training_request, tuning_request
+from stagemaker.sagemaker import (
+    endpoint,
+    endpoint_config,
+    model_request,
+    training_request,
+    transform_request,
+    tuning_request,
+)
 from stagemaker.sagemaker.honoured import rows
 from stagemaker.store import Store
 from stagemaker_labs import lab
@@ -71,6 +78,7 @@ HONOURED = {
     "CreateEndpoint": endpoint.CREATE_MEMBERS,
     "UpdateEndpoint": endpoint.UPDATE_MEMBERS,
     "UpdateEndpointWeightsAndCapacities": endpoint.RESIZE_MEMBERS,
+    "CreateTransformJob": transform_request.HONOURED_MEMBERS,
 }
 """The tables by operation."""
 

@@ -20,6 +20,7 @@ from stagemaker.identity.keys import KeyFile
 from stagemaker.identity.room import Identity
 from stagemaker.identity.seed import RegisterAccessKey
 from stagemaker.jobs.images import Algorithm, ProcessImages
+from stagemaker.jobs.model_server import STOP_SECONDS
 from stagemaker.jobs.spec import MetricDefinition
 from stagemaker.jobs.tunable import Tunable, TuningRules
 from stagemaker.logs.service import LogsService
@@ -35,6 +36,7 @@ from stagemaker.sagemaker.quotas import Quotas
 from stagemaker.sagemaker.runtime import Runtime
 from stagemaker.sagemaker.service import SageMakerService
 from stagemaker.sagemaker.training_job import Neighbours, TrainingJobs
+from stagemaker.sagemaker.transform_job import TransformJobs, TransformNeighbours
 from stagemaker.sagemaker.tuning_job import TuningJobs
 from stagemaker.settings import AuthMode, Settings
 from stagemaker.state import StateFolder
@@ -101,6 +103,16 @@ class Stage:
             threads=1,
             stop_grace=settings.stop_grace,
         )
+        transform_jobs = TransformJobs(
+            documents,
+            TransformNeighbours(roles, metrics, logs, self.backing, images),
+            folder.transform_jobs,
+            folder.stage_file,
+            quotas,
+            slots=os.cpu_count() or 1,
+            threads=1,
+            stop_grace=min(settings.stop_grace, STOP_SECONDS),
+        )
         pool = Pool()
         fleets = Fleets(folder.endpoints, roles, logs, pool.under_way)
         endpoints = Endpoints(documents, fleets, self.backing, Ground(images, folder.stage_file, quotas, threads=1))
@@ -113,6 +125,7 @@ class Stage:
             EndpointConfigs(documents),
             endpoints,
             runtime,
+            transform_jobs,
         ]
         return SageMakerService(documents, parts)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from stagemaker.jobs.directory import remove_tree
 from stagemaker.jobs.objects import ObjectClient
-from stagemaker.jobs.serving_container import ServingContainer
+from stagemaker.jobs.serving_container import BIND_TO_PORT, ServingContainer
 from stagemaker.jobs.serving_data import ArchiveError, Budget, ModelDataError, fetch_model_data
 from stagemaker.jobs.serving_ports import LOOPBACK
 from stagemaker.jobs.serving_spec import ContainerSpec, InstanceSpec
@@ -185,7 +185,8 @@ class ModelServer:
             if (code := each.poll()) is not None:
                 raise ServerFault(FaultKind.PING, each.spec, position, f"the program ended with exit code {code}")
             if time.monotonic() > deadline:
-                raise ServerFault(FaultKind.PING, each.spec, position, "no healthy answer to /ping in time")
+                detail = f"no healthy answer to GET /ping in time on {BIND_TO_PORT}, which was {each.port}"
+                raise ServerFault(FaultKind.PING, each.spec, position, detail)
             time.sleep(pause)
             pause = min(_LONGEST_PAUSE, pause * 1.3)
 

@@ -162,14 +162,15 @@ class ObjectClient:
 
 def stage_endpoint(stage_file: Path) -> str:
     """The address of the running stage; waits for one that is being restarted. Raises OSError after all patience."""
-    give_up = time.monotonic() + PATIENCE_SECONDS
+    give_up, pause = time.monotonic() + PATIENCE_SECONDS, _FIRST_PAUSE
     while True:
         try:
             return str(json.loads(stage_file.read_text())["endpoint"])
         except OSError:
             if time.monotonic() > give_up:
                 raise
-            time.sleep(_LONGEST_PAUSE)
+            time.sleep(pause)
+            pause = min(_LONGEST_PAUSE, pause * 2)
 
 
 def _tag(root: ET.Element, name: str) -> str:

@@ -93,7 +93,9 @@ class ServingContainer:
         if self._instance.isolated:
             relay = [sys.executable, "-m", "stagemaker.jobs.serving_relay"]
             arguments = [self._container.pid, self.port, self.port]
-            self._relay = subprocess.Popen([*relay, *map(str, arguments)], stdin=subprocess.DEVNULL)
+            self._relay = subprocess.Popen(
+                [*relay, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+            )
 
     def note(self, text: str) -> None:
         """Add a line of the service's own to the log."""

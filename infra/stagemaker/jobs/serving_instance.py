@@ -100,6 +100,8 @@ class ServingInstance:
         """End it in good order; when this returns no process of it is left."""
         self._stopping = True
         self._set_health(healthy=False)
+        if self._settled is not None and not self._settled.done():
+            self._settled.set_exception(InstanceFaultError(Fault(None, detail="it was stopped")))
         process = self._process
         if process is not None and process.poll() is None:
             assert process.stdin is not None
@@ -116,17 +118,7 @@ class ServingInstance:
         """End it at once; when this returns no process of it is left."""
         self._stopping = True
         self._end_task()
-        if (process := self._process) is None:
-            return
-        self._close_stdin(process)  # its runner then ends all that is below it
-        try:
-            process.wait(_SPARE_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
-        self._process = None
+        self._leave_runner()
 
     def remove(self) -> None:
         """Delete what it had, all but its logs, which stay readable."""
@@ -146,14 +138,18 @@ class ServingInstance:
     async def _live(self, persistent: bool) -> None:
         pause = _FIRST_PAUSE
         while not self._stopping:
-            fault = await self._run_once()
+            try:
+                fault = await self._run_once()
+            except (OSError, ValueError, KeyError, TypeError) as error:  # no process, or reports that are none
+                _LOG.exception("the runner of instance %s is not understood", self.id)
+                fault = Fault(None, detail=str(error))
+                self._leave_runner()
             self._set_health(healthy=False)
             if self._stopping:
                 return
-            been_in_service = persistent or (self._settled is not None and self._settled.done())
-            if not been_in_service:
-                if self._settled is not None:
-                    self._settled.set_exception(InstanceFaultError(fault))
+            assert self._settled is not None, "start comes first"
+            if not (persistent or self._settled.done()):
+                self._settled.set_exception(InstanceFaultError(fault))
                 return
             _LOG.warning("instance %s has ended and is started again: %s", self.id, fault.detail)
             await asyncio.sleep(pause)
@@ -162,15 +158,12 @@ class ServingInstance:
     async def _run_once(self) -> Fault:
         """One life of a runner; why it ended."""
         fault = Fault(None, detail="the runner of the instance has ended")
-        try:
-            process = self._process = _spawn(self.folder)
-        except OSError as error:
-            return Fault(None, detail=f"no process can be started: {error}")
+        process = self._process = _spawn(self.folder)
         assert process.stdout is not None
-        loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader()
-        output = os.fdopen(os.dup(process.stdout.fileno()), "rb", buffering=0)
-        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), output)
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), process.stdout
+        )
         try:
             async for line in reader:
                 report = json.loads(line)
@@ -181,8 +174,23 @@ class ServingInstance:
                     self._take_in(report)
         finally:
             transport.close()
-        await _ended(process, _SPARE_SECONDS)
+        if await _ended(process, _SPARE_SECONDS):
+            self._close_stdin(process)
+        else:
+            self._leave_runner()
         return fault
+
+    def _leave_runner(self) -> None:
+        """End a runner that does not end by itself, and all below it."""
+        if (process := self._process) is None:
+            return
+        self._close_stdin(process)  # it then ends what is below it
+        try:
+            process.wait(_SPARE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        self._process = None
 
     def _take_in(self, report: dict[str, Any]) -> None:
         if report["event"] == "healthy":

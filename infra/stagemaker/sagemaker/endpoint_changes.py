@@ -79,10 +79,11 @@ class EndpointChanges:
         """Take up all endpoints as the stage has left them."""
         kept: dict[str, set[str]] = {}
         for region, name, plan in self._plans.all_serving():
-            kept.setdefault(region, set()).update(instance for _, instance in plan.instances())
             document = self._documents.find(ENDPOINT, region, name)
-            if document is not None:
-                self._resume((region, name), plan, document["EndpointStatus"])
+            status = document["EndpointStatus"] if document else "Deleting"
+            if status != "Deleting":
+                kept.setdefault(region, set()).update(instance for _, instance in plan.instances())
+            self._resume((region, name), plan, status)
         self._fleets.sweep(kept)
 
     async def stop(self) -> None:
@@ -106,19 +107,16 @@ class EndpointChanges:
         previous = self._tasks.get(key)
 
         async def run() -> None:
-            try:
-                if previous is not None:
-                    await asyncio.gather(previous, return_exceptions=True)
-            except BaseException:
-                work.close()
-                raise
+            if previous is not None:
+                await asyncio.gather(previous, return_exceptions=True)
             await work
 
         task = asyncio.create_task(run(), name=f"endpoint {key[1]}")
         self._tasks[key] = task
-        task.add_done_callback(lambda done: self._ended(key, done))
+        task.add_done_callback(lambda done: self._ended(key, done, work))
 
-    def _ended(self, key: Key, task: asyncio.Task[None]) -> None:
+    def _ended(self, key: Key, task: asyncio.Task[None], work: Coroutine[Any, Any, None]) -> None:
+        work.close()  # it may never have begun
         if self._tasks.get(key) is task:
             del self._tasks[key]
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -175,14 +173,11 @@ class EndpointChanges:
         assert fleet is not None, "an endpoint in service has a fleet"
         before = fleet.plan
         try:
-            self._fleets.attach_logs(*key, plan)
-            keys = await self._keys(key, plan)
             fleet.plan = plan
-            await fleet.start(keys)
-        except (VariantFaultError, DeploymentError) as error:
+            await self._start(key, fleet)
+        except DeploymentError as error:
             fleet.plan = before
-            reason = endpoint_failures.reason(error) if isinstance(error, VariantFaultError) else str(error)
-            await self._save(key, _back_in_service(reason), lambda: self._plans.drop_pending(*key))
+            await self._save(key, _back_in_service(str(error)), lambda: self._plans.drop_pending(*key))
             return
         except BaseException:
             fleet.plan = before
@@ -230,25 +225,27 @@ class EndpointChanges:
 
     async def _deploy(self, key: Key, plan: FleetPlan) -> Fleet:
         """A fleet in service. Raises DeploymentError; nothing of the fleet is left then."""
-        fleet = self._fleets.new(*key, plan)
+        fleet = self._fleets.new(key[0], key[1], plan)
         try:
-            await fleet.start(await self._keys(key, plan))
-        except VariantFaultError as error:
-            await self._fleets.end(fleet)
-            raise DeploymentError(endpoint_failures.reason(error)) from error
-        except OSError as error:
-            await self._fleets.end(fleet)
-            raise DeploymentError(f"{endpoint_failures.INTERNAL} (Stagemaker: {error})") from error
+            await self._start(key, fleet)
         except BaseException:
             await self._fleets.end(fleet)
             raise
         return fleet
 
-    async def _keys(self, key: Key, plan: FleetPlan) -> Any:
-        keys = await self._fleets.keys(key[0], plan)
-        if missing := next((each for each in plan.variants if each.name not in keys), None):
-            raise DeploymentError(endpoint_failures.role_reason(missing.role_arn))
-        return keys
+    async def _start(self, key: Key, fleet: Fleet) -> None:
+        """Bring what the fleet's plan has more than the fleet into service. Raises DeploymentError."""
+        try:
+            self._fleets.attach_logs(*key, fleet.plan)
+            keys = await self._fleets.keys(key[0], fleet.plan)
+            if missing := next((each for each in fleet.plan.variants if each.name not in keys), None):
+                raise DeploymentError(endpoint_failures.role_reason(missing.role_arn))
+            await fleet.start(keys)
+        except VariantFaultError as error:
+            raise DeploymentError(endpoint_failures.reason(error)) from error
+        except (OSError, AwsError) as error:  # the disk refuses, or no more processes can be had
+            _LOG.exception("instances of the endpoint %s cannot be started", key[1])
+            raise DeploymentError(f"{endpoint_failures.INTERNAL} (Stagemaker: {error})") from error
 
     def _plan(self, key: Key, role: PlanRole) -> FleetPlan:
         plan = self._plans.get(*key, role)
@@ -271,7 +268,12 @@ class EndpointChanges:
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name="retiring instances")
         self._retiring.add(task)
-        task.add_done_callback(self._retiring.discard)
+
+        def ended(done: asyncio.Task[None]) -> None:
+            work.close()  # it may never have begun
+            self._retiring.discard(done)
+
+        task.add_done_callback(ended)
 
     async def _save(
         self, key: Key, change: Callable[[Document], None], also: Callable[[], None] = lambda: None

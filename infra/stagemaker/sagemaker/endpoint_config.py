@@ -21,6 +21,7 @@ ENDPOINT_CONFIG = Family(
     exists=cannot_create_existing("endpoint configuration"),
     sort_order="Descending",
     lower_case_arn=True,
+    judged_with=frozenset({"CreateEndpoint", "UpdateEndpoint"}),
 )
 
 HONOURED_MEMBERS: dict[str, Entry] = {

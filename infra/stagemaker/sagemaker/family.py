@@ -33,6 +33,9 @@ class Family:
     vanishing: frozenset[str] = frozenset()
     """Those of `transitional` at whose end the resource is gone."""
 
+    judged_with: frozenset[str] = frozenset()
+    """Operations of other families that a policy must allow on a resource of this one too."""
+
     @property
     def name_member(self) -> str:
         """The member that holds the resource's name."""

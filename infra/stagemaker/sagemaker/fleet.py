@@ -36,7 +36,7 @@ class Fleets:
         self._folder = folder
         self._roles = roles
         self._logs = logs
-        self._starting = asyncio.Semaphore(os.cpu_count() or 1)
+        self._starting = asyncio.Semaphore(max(4, 2 * (os.cpu_count() or 1)))
         self._serving: dict[tuple[str, str], Fleet] = {}
         self._successors: dict[tuple[str, str], tuple[Fleet, float]] = {}
         self._all: set[Fleet] = set()
@@ -49,7 +49,6 @@ class Fleets:
 
     def new(self, region: str, endpoint: str, plan: FleetPlan) -> Fleet:
         """A fleet that runs nothing yet."""
-        self.attach_logs(region, endpoint, plan)
         fleet = Fleet(plan, self._folder / region, self._starting, lambda: self.refresh(region, endpoint))
         fleet.grace = self._grace
         self._all.add(fleet)

@@ -16,6 +16,7 @@ from stagemaker.sagemaker.model import Models
 from stagemaker.sagemaker.part import Part
 from stagemaker.sagemaker.tags import Tags
 from stagemaker.sagemaker.training_job import TrainingJobs
+from stagemaker.sagemaker.transform_job import TransformJobs
 from stagemaker.sagemaker.tuning_job import TuningJobs
 from stagemaker.wire.api import Api, Handler, Held
 from stagemaker.wire.codec import JsonCodec
@@ -25,7 +26,7 @@ from stagemaker.wire.model import load_service_model
 VANISHING_SECONDS = 20.0
 """How long a waiter is kept without an answer: less than the read time-out of clients, which is 60 s by default."""
 
-PARTS: tuple[type[Part], ...] = (TrainingJobs, TuningJobs, Models, EndpointConfigs, Endpoints)
+PARTS: tuple[type[Part], ...] = (TrainingJobs, TuningJobs, Models, EndpointConfigs, Endpoints, TransformJobs)
 FAMILIES: tuple[Family, ...] = tuple(family for part in PARTS for family in part.families)
 
 
@@ -95,10 +96,14 @@ class SageMakerService:
 
     def _resources(self, operation: str, parameters: dict[str, Any], context: Context) -> Sequence[str]:
         """The ARNs that a policy would name for a call."""
+        named = {
+            family: family.arn(context.region, context.account, name)
+            for family in FAMILIES
+            if isinstance(name := parameters.get(family.name_member), str)
+        }
         # The longest noun first: CreateEndpointConfig is about an endpoint configuration, not an endpoint.
-        for family in sorted(FAMILIES, key=lambda family: -len(family.noun)):
-            name = parameters.get(family.name_member)
-            if isinstance(name, str) and family.noun in operation:
-                return [family.arn(context.region, context.account, name)]
+        for family in sorted(named, key=lambda family: -len(family.noun)):
+            if family.noun in operation:
+                return [named[family], *(arn for other, arn in named.items() if operation in other.judged_with)]
         arn = parameters.get("ResourceArn")
         return [arn] if isinstance(arn, str) else ["*"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,8 +15,10 @@ from stagemaker.jobs.supervisor import Supervisor
 from stagemaker.ports import Credentials, Events, Logs, Metrics, Objects, PortError, Roles
 from stagemaker.sagemaker import training_request, transitions
 from stagemaker.sagemaker.documents import Document, Documents, read_tags
+from stagemaker.sagemaker.execution_role import assume, save_credentials
 from stagemaker.sagemaker.family import Family, requested_resource_not_found
 from stagemaker.sagemaker.honoured import refuse_unhonoured
+from stagemaker.sagemaker.job_offsets import JobOffsets
 from stagemaker.sagemaker.part import Part, operation
 from stagemaker.sagemaker.quotas import Quotas
 from stagemaker.sagemaker.state_changes import StateChanges
@@ -42,11 +43,6 @@ TRAINING_JOB = Family(
         f"and a training job with this name already exists ({arn})",
     ),
 )
-
-_OFFSETS = """
-CREATE TABLE IF NOT EXISTS sagemaker_job_offsets (
-    directory TEXT PRIMARY KEY, offset INTEGER NOT NULL) WITHOUT ROWID;
-"""
 
 
 Listener = Callable[[str, Document, Sequence[Event]], None]
@@ -95,13 +91,13 @@ class TrainingJobs(Part):
             documents, TRAINING_JOB, self.supervisor, quotas, folder.with_name("warm-pools"), threads=threads
         )
         self.listeners: list[Listener] = []
-        documents.store.connection.executescript(_OFFSETS)
+        self._offsets = JobOffsets(documents.store, folder)
 
     async def start(self) -> None:
         """Look after the jobs that were not over when the stage last stopped."""
         for region, name, _document in list(self.documents.in_transition(TRAINING_JOB)):
             directory = self._directory(region, name)
-            self.supervisor.resume(directory, self._offset(directory))
+            self.supervisor.resume(directory, self._offsets.of(directory))
         await self.warm_pools.start()
         await self.supervisor.start()
         await self.state_changes.start()
@@ -118,8 +114,7 @@ class TrainingJobs(Part):
         self.warm_pools.reset()
         self.state_changes.reset()
         remove_tree(self.folder)
-        with self.documents.store.transaction() as connection:
-            connection.execute("DELETE FROM sagemaker_job_offsets")
+        self._offsets.reset()
 
     @operation("CreateTrainingJob")
     async def create(self, context: Context, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -142,7 +137,7 @@ class TrainingJobs(Part):
         remove_tree(directory.root)  # a folder without a document was never acknowledged
         directory.root.mkdir(parents=True)
         spec.save(directory.spec)
-        _save_credentials(directory.credentials, credentials)
+        save_credentials(directory.credentials, credentials)
         with self.documents.store.transaction():
             if pool is not None:
                 self.warm_pools.take(pool, document, spec)
@@ -172,7 +167,7 @@ class TrainingJobs(Part):
             threads=self.threads,
             stop_grace=self.stop_grace,
         )
-        credentials = await self._assume(role, region)
+        credentials = await assume(self.neighbours.roles, role, region)
         for channel in spec.channels:
             await self._check_input(str(channel.source), role, region, credentials)
         return spec, credentials
@@ -227,15 +222,6 @@ class TrainingJobs(Part):
             used -= resources["InstanceCount"]  # it gets those
         self.quotas.check_training(kind, spot=spot, used=used, wanted=resources["InstanceCount"], jobs=jobs)
 
-    async def _assume(self, role: str, region: str) -> Credentials:
-        try:
-            return await self.neighbours.roles.assume(role, region=region, session_name="SageMaker")
-        except PortError as error:
-            raise ValidationError(
-                f"Could not assume role {role}. Please ensure that the role exists and allows principal "
-                "'sagemaker.amazonaws.com' to assume the role."
-            ) from error
-
     async def _check_input(self, uri: str, role: str, region: str, credentials: Credentials) -> None:
         source = training_request.s3_uri(uri, "InputDataConfig")
         try:
@@ -254,16 +240,10 @@ class TrainingJobs(Part):
     def _directory(self, region: str, name: str) -> JobDirectory:
         return JobDirectory(self.folder / region / name)
 
-    def _offset(self, directory: JobDirectory) -> int:
-        row = self.documents.store.connection.execute(
-            "SELECT offset FROM sagemaker_job_offsets WHERE directory = ?", (str(directory.root),)
-        ).fetchone()
-        return int(row["offset"]) if row else 0
-
     def _fold(self, directory: JobDirectory, entries: Sequence[Entry]) -> None:
         """Let the entries of a record take their effect, once: the offset is kept in the same transaction."""
         region, name = directory.root.parent.name, directory.root.name
-        with self.documents.store.transaction() as connection:
+        with self.documents.store.transaction():
             document = self.documents.find(TRAINING_JOB, region, name)
             if document is None:
                 return
@@ -279,10 +259,7 @@ class TrainingJobs(Part):
             self.documents.save(TRAINING_JOB, region, name, document)
             for listen in self.listeners:
                 listen(region, document, events)
-            connection.execute(
-                "INSERT OR REPLACE INTO sagemaker_job_offsets VALUES (?, ?)",
-                (str(directory.root), entries[-1].offset),
-            )
+            self._offsets.keep(directory, entries[-1].offset)
 
     def _announce(self, region: str, document: Document) -> None:
         self.state_changes.add(region, document["TrainingJobArn"], document)
@@ -295,16 +272,3 @@ class TrainingJobs(Part):
                 self.neighbours.logs.attach(LOG_GROUP, stream, directory.root / event.file, region=region)
         if data := [datum for event in events for datum in metric_data(name, event)]:
             self.neighbours.metrics.put(METRIC_NAMESPACE, data, region=region)
-
-
-def _save_credentials(file: Path, credentials: Credentials) -> None:
-    file.touch(mode=0o600)
-    file.write_text(
-        json.dumps(
-            {
-                "access_key_id": credentials.access_key_id,
-                "secret_access_key": credentials.secret_access_key,
-                "session_token": credentials.session_token,
-            }
-        )
-    )

@@ -321,7 +321,7 @@ def test_model_that_does_not_answer(tmp_path: Path, model: Make) -> None:
     until(lambda: len(slow.calls) == 2)
     over.set()
     assert job.log == ["b/in/1: Unable to get response from algorithm"]
-    assert (job.failures.reason, job.silences) == (ALGORITHM_ERROR, 1)
+    assert (job.failures.reason, job.silences) == (ALGORITHM_ERROR, 2)
     closing = model(lambda _body, _: (0, b""))
     job = Job(tmp_path, [closing], {"in/1": b"a\n"}).run()
     assert (job.outputs, job.failures.reason) == ({}, ALGORITHM_ERROR)

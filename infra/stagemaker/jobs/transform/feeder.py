@@ -68,7 +68,7 @@ class Feeder:
         cancelled: threading.Event,
         on_silence: Callable[[], None],
     ) -> None:
-        """`folder` is for outputs that are not whole yet; `on_silence` is called when the model did not answer."""
+        """`folder` is for outputs that are not whole yet; `on_silence` is called when a container did not answer."""
         self._given = given
         self._output = output
         self._settings = settings
@@ -172,7 +172,6 @@ class Feeder:
             work.assembler.end_answer()
         except NoAnswerError:
             self._fail(work, ALGORITHM_ERROR, "Unable to get response from algorithm")
-            self._on_silence()
         except ProcessingError as error:
             self._fail(work, CLIENT_ERROR, str(error))
         except ObjectsError as error:  # of an object that is streamed
@@ -184,8 +183,16 @@ class Feeder:
         while not coming.done():
             if self._cancelled.is_set():
                 raise CancelledError
+            self._break_silence()
             wait((coming,), _TICK)
+        self._break_silence()
         return coming.result()
+
+    def _break_silence(self) -> None:
+        """See to containers that do not answer, before they are asked again."""
+        if self._model.is_silent:
+            self._on_silence()
+            self._model.resume()
 
     def _end(self, work: _Work) -> None:
         """Store the output, unless a part of it is missing."""

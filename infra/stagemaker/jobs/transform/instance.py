@@ -49,15 +49,15 @@ class Surroundings:
     cancelled: threading.Event
 
 
-class Instance(threading.Thread):
-    """Starts the containers, feeds them, stops them. The thread lives as long as the containers, as it must."""
+class Instance:
+    """Starts the containers, feeds them, stops them, in a thread that lives as long as they do, as it must."""
 
     def __init__(self, shared: Surroundings, objects: Sequence[InputObject]) -> None:
-        super().__init__(name="instance")
+        self._thread = threading.Thread(target=self._run, name="instance")
         self.id = f"i-{secrets.token_hex(9)[:17]}"
         """As EC2 would call it."""
         self.done: list[InputObject] = []
-        """The objects whose output is stored, once the thread has ended."""
+        """The objects whose output is stored; complete when the instance is over."""
         self._shared = shared
         self._objects = objects
         self._folder = shared.directory.root / self.id
@@ -66,7 +66,16 @@ class Instance(threading.Thread):
         self._usage: UsageMeter | None = None
         self._measuring = threading.Lock()
 
-    def run(self) -> None:
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it is not over."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
         """From the start of the containers to their end; `failures` learns what goes wrong."""
         shared = self._shared
         try:
@@ -88,7 +97,7 @@ class Instance(threading.Thread):
             self._fail(INTERNAL_ERROR)
 
     def look(self) -> None:
-        """Measure. Called from another thread while this one runs."""
+        """Measure, when it is time to."""
         with self._measuring:
             if self._usage is not None and (event := self._usage.look()):
                 self._shared.record.write(event)
@@ -110,6 +119,7 @@ class Instance(threading.Thread):
             self._usage = UsageMeter(
                 self.id, lambda: server.pids, self._folder, spec.instance.volume_bytes, spec.instance.memory_bytes
             )
+            self.look()
             settings = Settings.of(spec, model.execution_parameters())
             self._log.settings(
                 concurrent=settings.concurrent,
@@ -133,9 +143,9 @@ class Instance(threading.Thread):
             feeder.feed(self._objects)
         finally:
             model.close()
-            self._stop(server)
+            self._end(server)
 
-    def _stop(self, server: ModelServer) -> None:
+    def _end(self, server: ModelServer) -> None:
         with self._measuring:
             if self._usage is not None and (event := self._usage.close()):
                 self._shared.record.write(event)

@@ -15,6 +15,7 @@ from stagemaker.jobs.model_server import Address
 _PIECE = 1024 * 1024
 _PARAMETERS_SECONDS = 10.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
+_TICK = 0.05
 
 Body = bytes | Callable[[], Iterable[bytes]]
 """A payload; or, to be sent in chunks, what gives its pieces from the beginning, again for each attempt."""
@@ -59,6 +60,17 @@ class ModelClient:
         self._lock = threading.Lock()
         self._idle: dict[str, list[http.client.HTTPConnection]] = {each.container: [] for each in containers}
         self._closed = False
+        self._answers = threading.Event()
+        self._answers.set()
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether a container did not answer; nothing more is sent until `resume`."""
+        return not self._answers.is_set()
+
+    def resume(self) -> None:
+        """What was wrong with the containers is mended, as far as it can be."""
+        self._answers.set()
 
     def close(self) -> None:
         """End the idle connections, and those that are in use when they are done with."""
@@ -90,6 +102,8 @@ class ModelClient:
         """
         pause = _FIRST_PAUSE
         for left in range(self._retries, -1, -1):
+            while not self._answers.wait(_TICK) and not self._cancelled.is_set():
+                pass
             if self._cancelled.is_set():
                 raise CancelledError
             try:
@@ -97,6 +111,7 @@ class ModelClient:
                 if answer.status < 500 or not left:
                     return answer
             except NoAnswerError:
+                self._answers.clear()
                 if not left:
                     raise
             self._cancelled.wait(pause)

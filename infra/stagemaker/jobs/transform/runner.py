@@ -85,8 +85,6 @@ class TransformRunner:
         for instance in self._instances:
             instance.start()
         stopped = self._watch()
-        for instance in self._instances:
-            instance.join()
         self._capture()
         if stopped:
             return "Stopped"
@@ -113,7 +111,7 @@ class TransformRunner:
     def _watch(self) -> bool:
         """Wait for the instances, and have them end when asked to. Whether they were."""
         stopped = False
-        while any(instance.is_alive() for instance in self._instances):
+        while any(instance.is_alive for instance in self._instances):
             if not stopped and self.directory.stop_request.exists():
                 stopped = True
                 self.record.write(StatusEvent(time.time(), STOPPING, ""))
