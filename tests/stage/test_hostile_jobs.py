@@ -191,7 +191,7 @@ def test_program_that_removes_its_own_tree(account: Account) -> None:
 
 
 def test_many_small_objects(account: Account) -> None:
-    """They are all there, each with its own content. tests/kills does the same with 5,000."""
+    """They are all there, each with its own content; tests/jobs does the same with 5,000."""
     put(account, **{f"in/{number:04}": b"%d" % number for number in range(300)})
     script = """
 import pathlib, sys
