@@ -5,31 +5,23 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import os
 import struct
-import subprocess
 import sys
 import textwrap
-import time
 from http import HTTPStatus
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from urllib.error import URLError
-from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
 import xgboost
-from free_ports import free_ports
 
-from stagemaker.algorithms.toolkit import serving, user_module
+from stagemaker.algorithms.toolkit import http_server
 from stagemaker.algorithms.toolkit.conventions import SageMakerContainers
 from stagemaker.algorithms.toolkit.encoding import UnsupportedFormatError
 from stagemaker.algorithms.toolkit.handlers import Handlers
-from stagemaker.algorithms.toolkit.handlers import Handlers
 from stagemaker.algorithms.toolkit.messages import Answer, Call
-from stagemaker.algorithms.toolkit.serving import HandlerService
 from stagemaker.algorithms.toolkit.serving import HandlerService
 from stagemaker.algorithms.xgboost import encoder, server
 from stagemaker.algorithms.xgboost.recordio import write_recordio
@@ -187,37 +179,3 @@ def test_matrices_by_aws_s_names() -> None:
         encoder.json_to_jsonlines({"a": [], "b": []})
     with pytest.raises(UnsupportedFormatError, match="application/json"):
         encoder.decode(b"{}", "application/json")
-
-
-def test_workers_are_other_processes(tmp_path: Path, booster: xgboost.Booster) -> None:
-    """What the image brings reaches them: its defaults and the libraries that users' modules import."""
-    module = MODEL_FN + "from sagemaker_xgboost_container import encoder as xgb_encoders\n"
-    (tmp_path / "model" / "code" / "xgboost_handlers.py").write_text(module)
-    (port,) = free_ports(1)
-    environment = {
-        **os.environ,
-        "SAGEMAKER_PROGRAM": "xgboost_handlers.py",
-        "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
-        "SAGEMAKER_BASE_DIR": str(tmp_path),
-        "SAGEMAKER_BIND_TO_PORT": str(port),
-    }
-    command = [sys.executable, "-m", "stagemaker.algorithms.xgboost", "serve"]
-    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
-        try:
-            request = Request(f"http://127.0.0.1:{port}/invocations", csv_of(FEATURES), {"Content-Type": "text/csv"})
-            deadline = time.monotonic() + 60
-            while True:
-                try:
-                    with urlopen(request, timeout=60) as response:
-                        values = json.load(response)
-                    break
-                except URLError:
-                    assert process.poll() is None
-                    assert time.monotonic() < deadline
-                    time.sleep(0.05)
-            expected = booster.predict(xgboost.DMatrix(FEATURES, nthread=1))
-            assert np.allclose(values, expected, rtol=1e-6)
-            process.terminate()
-            assert process.wait(timeout=60) == 0
-        finally:
-            process.kill()
