@@ -84,7 +84,7 @@ def test_a_response_has_a_status_and_headers(framework: ModuleType) -> None:
         422,
         b"no",
         "a/b",
-        (("X-Reason", "age"),),
+        (("x-reason", "age"),),
     )
 
 

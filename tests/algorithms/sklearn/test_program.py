@@ -7,16 +7,18 @@ import importlib
 import json
 import os
 import pickle
+import socket
 import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from free_ports import free_ports
 
@@ -155,6 +157,43 @@ def test_syntax_error(tmp_path: Path) -> None:
     assert running.process.wait(timeout=60) == 1
     assert "SyntaxError" in running.log.read_text()
     assert 'inference.py", line 1' in running.log.read_text()
+
+
+def test_the_end_of_a_server_is_the_end_of_its_workers(tmp_path: Path) -> None:
+    """Also of one whose handler hangs, when the server was killed and could end nobody."""
+    hanging = """
+        import os, pathlib, time
+        def model_fn(model_dir):
+            pathlib.Path(model_dir, "part").write_text(str(os.getpid()))
+            pathlib.Path(model_dir, "part").rename(pathlib.Path(model_dir, "hangs"))
+            time.sleep(3600)
+    """
+    running = start(packed(tmp_path, hanging))
+    hangs = tmp_path / "model" / "hangs"
+    try:
+        running.wait()
+        with socket.create_connection(("127.0.0.1", running.port)) as connection:
+            connection.sendall(b"GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            _until(hangs.exists)
+    finally:
+        running.process.kill()
+        running.process.wait()
+    worker = int(hangs.read_text())
+    _until(lambda: _is_gone(worker))
+
+
+def _is_gone(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_multi_model_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

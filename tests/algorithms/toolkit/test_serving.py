@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stagemaker.algorithms.toolkit import serving
+from stagemaker.algorithms.toolkit import serving, user_model
 from stagemaker.algorithms.toolkit.conventions import ERROR_PAGE, Conventions, SageMakerContainers, SageMakerInference
 from stagemaker.algorithms.toolkit.encoding import decode, encode
 from stagemaker.algorithms.toolkit.errors import ClientError
@@ -210,7 +210,7 @@ def test_model_fn_is_called_once_and_before_ping_is_healthy() -> None:
 
 def test_model_fn_that_fails(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ping is 500 and the log says why; later model_fn is tried again, as on AWS, and may succeed."""
-    outcomes: list[Any] = [FileNotFoundError("model.joblib"), SystemExit(3), "model"]
+    outcomes: list[Any] = [FileNotFoundError("model.joblib"), ValueError("no model"), SystemExit(3), "model"]
 
     def model_fn(_: str) -> Any:
         outcome = outcomes.pop(0)
@@ -218,14 +218,14 @@ def test_model_fn_that_fails(caplog: pytest.LogCaptureFixture, monkeypatch: pyte
             raise outcome
         return outcome
 
-    async def scene() -> list[int]:
+    async def scene(seconds: float) -> list[int]:
+        monkeypatch.setattr(user_model, "_RETRY_AFTER", seconds)
         made = service(model_fn=model_fn)
-        first = [(await made.ping()).status, (await made.ping()).status, (await made.invoke(Call(b"[1]"))).status]
-        assert len(outcomes) == 2
-        monkeypatch.setattr(serving, "_RETRY_AFTER", -1.0)
-        return [*first, (await made.ping()).status, (await made.ping()).status, (await made.ping()).status]
+        return [(await made.ping()).status, (await made.invoke(Call(b"[1]"))).status, (await made.ping()).status]
 
-    assert asyncio.run(scene()) == [500, 500, 500, 500, 200, 200]
+    assert asyncio.run(scene(3600)) == [500, 500, 500]
+    assert len(outcomes) == 3
+    assert asyncio.run(scene(-1)) == [500, 500, 200]
     assert "FileNotFoundError: model.joblib" in caplog.text
 
 
@@ -331,15 +331,12 @@ def test_places_of_the_code(layout: Layout, tmp_path: Path, form: str, monkeypat
         ),
     ],
 )
-def test_module_that_cannot_be_used(
-    layout: Layout, text: str, words: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_module_that_cannot_be_used(layout: Layout, text: str, words: str, capfd: pytest.CaptureFixture[str]) -> None:
     """The program ends with 1 before anything listens, and the log says why."""
-    monkeypatch.setenv("SM_MODEL_DIR", "")
     write(layout, users_broken=text)
     environment = {"SAGEMAKER_PROGRAM": "users_broken.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"}
     assert serving.serve(layout, environment, Defaults(print, print, print), SageMakerContainers()) == 1
-    assert words in caplog.text
+    assert words in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ import xgboost
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stagemaker.algorithms.xgboost.csv_records import _read_quickly, _read_with_blanks, read_csv
+from stagemaker.algorithms.xgboost.arrow_tables import read_quickly
+from stagemaker.algorithms.xgboost.csv_records import _read_with_blanks, read_csv
 from stagemaker.algorithms.xgboost.libsvm_records import parse_libsvm, read_libsvm
 
 OptMl = Any  # the helper of conftest.py
@@ -173,7 +174,7 @@ def test_both_ways_of_reading_agree(rows: list[list[str]], end: str) -> None:
     with TemporaryDirectory() as folder:
         file = Path(folder) / "data.csv"
         file.write_text((end or "\n").join(",".join(row) for row in rows) + end, newline="")
-        quick = _read_quickly(file, ",", len(rows[0]), 0)
+        quick = read_quickly(file, ",", len(rows[0]), threads=True)
         if quick is not None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # a file of empty lines
@@ -183,7 +184,7 @@ def test_both_ways_of_reading_agree(rows: list[list[str]], end: str) -> None:
 def test_the_quick_way_is_for_ordinary_files(tmp_path: Path) -> None:
     """Numbers and empty cells do not need the careful reader."""
     (tmp_path / "data.csv").write_text("1,,3\n0,nan,-2.5e-3\n")
-    quick = _read_quickly(tmp_path / "data.csv", ",", 3, 0)
+    quick = read_quickly(tmp_path / "data.csv", ",", 3, threads=True)
     assert quick is not None
     np.testing.assert_array_equal(quick, np.array([[1, NAN, 3], [0, NAN, -2.5e-3]], dtype=np.float32))
 

