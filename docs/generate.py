@@ -1,7 +1,7 @@
 """Writes the generated pages: `python docs/generate.py`.
 
-`fidelity.md` comes from the tables that the stage itself obeys, `training-contract.md` from
-`training-contract.toml`, whose tests are checked to exist, `targets.md` from the labs and `targets.toml`.
+`fidelity.md` comes from the tables that the stage itself obeys, `training-contract.md` and `tuning-contract.md` from
+the TOML files of their names, whose tests are checked to exist, `targets.md` from the labs and `targets.toml`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TARGETS = FIDELITY.with_name("targets.md")
 DIFFERENCES = TARGETS.with_suffix(".toml")
 LABS = FIDELITY.parents[1] / "labs"
 CONTRACT = Path(__file__).parent / "training-contract.md"
-CONTRACT_ITEMS = CONTRACT.with_suffix(".toml")
+TUNING_CONTRACT = CONTRACT.with_name("tuning-contract.md")
 
 HEAD = """# What is honoured
 
@@ -133,21 +133,30 @@ looks at it from inside a container, or from outside through the API.
 |---|---|---|---|
 """
 
+TUNING_CONTRACT_HEAD = """# Automatic model tuning, item by item
 
-def contract_items() -> list[dict[str, str]]:
-    """The items: `name`, `kept`, `how`, and `test` where there is one."""
-    items: list[dict[str, str]] = tomllib.loads(CONTRACT_ITEMS.read_text())["item"]
+Made from `tuning-contract.toml` by `python docs/generate.py`; do not edit. Each item that is kept names a test that
+shows it. How good the searches are is in [benchmarks/README.md](../benchmarks/README.md).
+
+| item | kept | how | test |
+|---|---|---|---|
+"""
+
+
+def contract_items(page: Path = CONTRACT) -> list[dict[str, str]]:
+    """The items of a page: `name`, `kept`, `how`, and `test` where there is one."""
+    items: list[dict[str, str]] = tomllib.loads(page.with_suffix(".toml").read_text())["item"]
     return items
 
 
-def contract() -> str:
-    """The page on the container contract."""
+def contract(page: Path = CONTRACT) -> str:
+    """The page on the container contract, or on tuning."""
     lines = []
-    for item in contract_items():
+    for item in contract_items(page):
         file, _, test = item.get("test", "").partition("::")
         shown = f"[`{test}`](../{file})" if test else ""
         lines.append(f"| {item['name']} | {item['kept']} | {item['how']} | {shown} |")
-    return CONTRACT_HEAD + "\n".join(lines) + "\n"
+    return (CONTRACT_HEAD if page == CONTRACT else TUNING_CONTRACT_HEAD) + "\n".join(lines) + "\n"
 
 
 def operations() -> list[str]:
@@ -199,3 +208,4 @@ if __name__ == "__main__":
     TARGETS.write_text(targets())
     FIDELITY.write_text(fidelity())
     CONTRACT.write_text(contract())
+    TUNING_CONTRACT.write_text(contract(TUNING_CONTRACT))

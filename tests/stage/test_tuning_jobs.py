@@ -295,23 +295,24 @@ def test_built_in_xgboost_is_tuned_on_its_own_metric(account: Account) -> None:
     for channel in ("train", "validation"):
         account.client("s3").put_object(Bucket="data", Key=f"{channel}/rows.csv", Body=rows.encode())
     channels = [account.channel(name, f"{name}/", ContentType="text/csv") for name in ("train", "validation")]
-    entry = definition(
-        account,
-        AlgorithmSpecification={"TrainingImage": image, "TrainingInputMode": "File"},
-        StaticHyperParameters={"objective": "binary:logistic", "num_round": "3"},
-        InputDataConfig=channels,
-    )
-    settings = config(
-        jobs=1,
-        HyperParameterTuningJobObjective={"Type": "Maximize", "MetricName": "validation:auc"},
-        ParameterRanges={"IntegerParameterRanges": [{"Name": "max_depth", "MinValue": "1", "MaxValue": "6"}]},
-    )
-    job = tune(account, "xgb", settings, TrainingJobDefinition=entry)
-    assert job["ObjectiveStatusCounters"]["Succeeded"] == 1
+    entries = [
+        definition(
+            account,
+            DefinitionName=name,
+            TuningObjective={"Type": "Maximize", "MetricName": "validation:auc"},
+            HyperParameterRanges={"IntegerParameterRanges": [{"Name": "max_depth", "MinValue": "1", "MaxValue": "6"}]},
+            AlgorithmSpecification={"TrainingImage": image, "TrainingInputMode": "File"},
+            StaticHyperParameters={"objective": "binary:logistic", "num_round": "3"},
+            InputDataConfig=given,
+        )
+        for name, given in (("both", channels), ("blind", channels[:1]))
+    ]
+    settings = {"Strategy": "Random", "ResourceLimits": config(jobs=2)["ResourceLimits"]}
+    job = tune(account, "xgb", settings, TrainingJobDefinitions=entries)
+    assert job["TrainingJobStatusCounters"]["Completed"] == 2
+    assert job["ObjectiveStatusCounters"] == {"Succeeded": 1, "Pending": 0, "Failed": 1}
+    assert job["BestTrainingJob"]["TrainingJobDefinitionName"] == "both"
     assert value(job["BestTrainingJob"]) > 0.9
-    without = tune(account, "blind", settings, TrainingJobDefinition={**entry, "InputDataConfig": channels[:1]})
-    assert without["TrainingJobStatusCounters"]["Completed"] == 1
-    assert without["ObjectiveStatusCounters"]["Failed"] == 1
 
 
 def test_what_a_training_job_would_be_refused_for(account: Account) -> None:

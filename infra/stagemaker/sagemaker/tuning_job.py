@@ -15,7 +15,7 @@ from stagemaker.sagemaker.honoured import refuse_unhonoured
 from stagemaker.sagemaker.part import Part, operation
 from stagemaker.sagemaker.training_job import TrainingJobs
 from stagemaker.sagemaker.tuning_definition import TuningImages, jobs_wanted, read_definitions
-from stagemaker.sagemaker.tuning_search import RETRY_SECONDS, TuningSearch
+from stagemaker.sagemaker.tuning_search import LISTED, RETRY_SECONDS, TuningSearch
 from stagemaker.sagemaker.tuning_summary import list_training_jobs
 from stagemaker.sagemaker.tuning_trials import Trials
 from stagemaker.search import ranges
@@ -177,8 +177,7 @@ def _document(parameters: dict[str, Any], arn: str) -> Document:
         "HyperParameterTuningJobArn": arn,
         "HyperParameterTuningJobStatus": "InProgress",
         "HyperParameterTuningJobConfig": {"TrainingJobEarlyStoppingType": early, **config},
-        "Strategy": config["Strategy"],  # these two are what the list shows; Describe has them in the config only
-        "ResourceLimits": config["ResourceLimits"],
+        **{name: config[name] for name in LISTED},
         "CreationTime": now,
         "LastModifiedTime": now,
     }

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from stagemaker.sagemaker.honoured import HONOURED, Entry, Recorded, Refused
+from stagemaker.sagemaker.honoured import HONOURED, Entry, Only, Refused
 from stagemaker.sagemaker.training_request import HONOURED_MEMBERS as TRAINING
-from stagemaker.wire.errors import AwsError, ValidationError
+from stagemaker.wire.errors import AwsError, NotHonouredError, ValidationError
 
 _RANGE: dict[str, Entry] = {
     "Name": HONOURED,
@@ -78,7 +78,9 @@ HONOURED_MEMBERS: dict[str, Entry] = {
     "TrainingJobDefinition": _DEFINITION,
     "TrainingJobDefinitions": _DEFINITION,
     "WarmStartConfig": HONOURED,
-    "Autotune": Recorded("the ranges, number of jobs and stopping that it chooses follow rules of the stage's own"),
+    "Autotune": {
+        "Mode": Only(("Enabled",), "it chooses ranges, the number of jobs and stopping by the stage's own rules")
+    },
     "Tags": HONOURED,
 }
 
@@ -175,7 +177,7 @@ def _check_strategy(config: dict[str, Any], parameters: dict[str, Any]) -> None:
                     f"MinResource, [{min_resource(config)}], must be less than MaxResource, [{most}]."
                 )
     if "WarmStartConfig" in parameters and strategy in {"Grid", "Hyperband"}:
-        raise ValidationError(f"WarmStartConfig is not supported for the strategy {strategy}.")
+        raise NotHonouredError("WarmStartConfig", f"the strategy {strategy} takes nothing from earlier jobs")
 
 
 def exceeded(quota: str, limit: int, wanted: int, used: int = 0) -> AwsError:

@@ -34,6 +34,8 @@ from stagemaker.wire.errors import AwsError
 RETRY_SECONDS = 2.0
 """Before a training job is tried again for which there was no quota left."""
 STATE_CHANGE = "SageMaker HyperParameter Tuning Job State Change"
+LISTED = ("Strategy", "ResourceLimits")
+"""Members that the list shows beside the others; the description has them in the configuration only."""
 _STATUS = "HyperParameterTuningJobStatus"
 
 
@@ -133,11 +135,12 @@ class TuningSearch:
     def _look(self, region: str, name: str, document: Document, definitions: Sequence[Definition]) -> list[TrialRow]:
         """The trials as they are; the document says so too."""
         tuning = document["HyperParameterTuningJobArn"]
-        for row in self._trials.of(tuning):
+        rows = self._trials.of(tuning)
+        for row in rows:
             # The server died between the two: the job is there, and nobody has noted it.
             if row.status == PLANNED and self._documents.find(TRAINING_JOB, region, row.job) is not None:
                 self._trials.created(row)
-        rows = self._trials.of(tuning)
+                rows = self._trials.of(tuning)
         shown = copy.deepcopy(document)
         tuning_progress.apply(document, rows)
         best = tuning_progress.best(rows)
@@ -249,7 +252,8 @@ class TuningSearch:
 
     def announce(self, region: str, document: Document) -> None:
         """Let EventBridge know of the tuning job's status."""
-        self.state_changes.add(region, document["HyperParameterTuningJobArn"], document)
+        shown = {name: value for name, value in document.items() if name not in LISTED}
+        self.state_changes.add(region, document["HyperParameterTuningJobArn"], shown)
 
 
 def definition_seed(seed: str, index: int) -> int:
