@@ -331,12 +331,13 @@ def test_places_of_the_code(layout: Layout, tmp_path: Path, form: str, monkeypat
         ),
     ],
 )
-def test_module_that_cannot_be_used(layout: Layout, text: str, words: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """The program ends with 1 before anything listens, and the log says why."""
+def test_module_that_cannot_be_used(layout: Layout, text: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names what is wrong with it."""
+    monkeypatch.setenv("SM_MODEL_DIR", "")
     write(layout, users_broken=text)
     environment = {"SAGEMAKER_PROGRAM": "users_broken.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"}
-    assert serving.serve(layout, environment, Defaults(print, print, print), SageMakerContainers()) == 1
-    assert words in capfd.readouterr().err
+    with pytest.raises((ClientError, ValueError), match=words):
+        Handlers(load(environment, layout), Defaults(print, print, print))
 
 
 @pytest.mark.parametrize(
