@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import shutil
 import tarfile
@@ -14,6 +15,8 @@ from urllib.parse import urlsplit
 
 from stagemaker.algorithms.toolkit.errors import ClientError
 from stagemaker.contract.layout import Layout
+
+LOG = logging.getLogger(__name__)
 
 PROGRAM = "sagemaker_program"
 SUBMIT_DIRECTORY = "sagemaker_submit_directory"
@@ -62,6 +65,8 @@ def bring(source: str, layout: Layout) -> None:
 
 
 def _copy(found: Path, folder: Path, shown: str) -> None:
+    if folder.resolve().is_relative_to(found.resolve()):
+        raise ClientError(f"The code at {shown} holds the folder that it would be copied to.")
     if found.is_dir():
         shutil.copytree(found, folder, dirs_exist_ok=True)
     elif not found.is_file():
@@ -101,12 +106,16 @@ def _unpack(archive: Path, folder: Path, shown: str) -> None:
 
 
 def check_requirements(folder: Path) -> None:
-    """AWS's images install requirements.txt from the internet. Here it must be there already."""
+    """AWS's images install requirements.txt from the internet. Here it must be there already, in whatever version."""
     file = folder / REQUIREMENTS
     if not file.is_file():
         return
-    names = [match[1] for line in file.read_text().splitlines() if (match := _NAME.match(line))]
-    missing = [name for name in names if not _is_installed(name)]
+    asked = {match[1]: line.strip() for line in file.read_text().splitlines() if (match := _NAME.match(line))}
+    found = {name: _installed(name) for name in asked}
+    for name, version in found.items():
+        if version is not None:
+            LOG.info("%s asks for %s: %s %s is installed", REQUIREMENTS, asked[name], name, version)
+    missing = [name for name, version in found.items() if version is None]
     if missing:
         raise ClientError(
             f"{REQUIREMENTS} asks for {', '.join(missing)}, and nothing is installed from the internet here. "
@@ -114,9 +123,9 @@ def check_requirements(folder: Path) -> None:
         )
 
 
-def _is_installed(name: str) -> bool:
+def _installed(name: str) -> str | None:
+    """Its version."""
     try:
-        distribution(name)
+        return distribution(name).version
     except PackageNotFoundError:
-        return False
-    return True
+        return None
