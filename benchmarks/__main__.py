@@ -8,6 +8,8 @@ import job_overhead
 import large_objects
 import pipe_mode
 import unchanged_check
+import xgboost_invocations
+import xgboost_training
 from measure import HEAD, machine
 
 if __name__ == "__main__":
@@ -15,5 +17,8 @@ if __name__ == "__main__":
     print(HEAD)
     for benchmark in (cold_start, job_overhead, pipe_mode, unchanged_check, gateway_cost):
         print(benchmark.run().row(), flush=True)
+    for several in (xgboost_training, xgboost_invocations):
+        for comparison in several.run():
+            print(comparison.row(), flush=True)
     print()
     large_objects.main()

@@ -165,7 +165,7 @@ def test_pickles_are_not_read() -> None:
     [
         ("text", b"text", "text/html; charset=utf-8"),
         (b"bytes", b"bytes", "text/html; charset=utf-8"),
-        ({"a": 1}, b'{"a": 1}\n', "application/json"),
+        ({"b": 1, "a": [1, 2]}, b'{"a":[1,2],"b":1}\n', "application/json"),
         (("x", "text/csv"), b"x", "text/csv; charset=utf-8"),
         ((["a", b"b"], "image/png"), b"ab", "image/png"),
         ((None, "application/json"), b"", "application/json"),
@@ -271,7 +271,7 @@ def test_execution_parameters() -> None:
     """404 unless the module has execution_parameters_fn; one that fails is a 500."""
     assert asyncio.run(service().execution_parameters()).status == 404
     made = service(execution_parameters_fn=lambda: {"MaxPayloadInMB": 1})
-    assert asyncio.run(made.execution_parameters()).body == b'{"MaxPayloadInMB": 1}\n'
+    assert asyncio.run(made.execution_parameters()).body == b'{"MaxPayloadInMB":1}\n'
     assert asyncio.run(service(execution_parameters_fn=lambda: 1 // 0).execution_parameters()).status == 500
 
 
@@ -331,12 +331,13 @@ def test_places_of_the_code(layout: Layout, tmp_path: Path, form: str, monkeypat
         ),
     ],
 )
-def test_module_that_cannot_be_used(layout: Layout, text: str, words: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """The program ends with 1 before anything listens, and the log says why."""
+def test_module_that_cannot_be_used(layout: Layout, text: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names what is wrong with it."""
+    monkeypatch.setenv("SM_MODEL_DIR", "")
     write(layout, users_broken=text)
     environment = {"SAGEMAKER_PROGRAM": "users_broken.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"}
-    assert serving.serve(layout, environment, Defaults(print, print, print), SageMakerContainers()) == 1
-    assert words in capfd.readouterr().err
+    with pytest.raises((ClientError, ValueError), match=words):
+        Handlers(load(environment, layout), Defaults(print, print, print))
 
 
 @pytest.mark.parametrize(
@@ -347,6 +348,7 @@ def test_module_that_cannot_be_used(layout: Layout, text: str, words: str, capfd
             {"SAGEMAKER_PROGRAM": "a.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/nowhere"},
             "/opt/ml/nowhere does not exist",
         ),
+        ({"SAGEMAKER_PROGRAM": "a.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml"}, "/opt/ml holds the folder"),
         ({"SAGEMAKER_PROGRAM": "users_absent.py"}, "No module named 'users_absent'"),
     ],
 )

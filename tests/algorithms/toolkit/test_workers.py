@@ -119,18 +119,31 @@ def test_a_worker_answers(scene: Scene) -> None:
     assert scene.loads == 1
 
 
-@pytest.mark.parametrize("death", ["die", "killed"])
-def test_a_worker_that_dies_is_replaced(scene: Scene, death: str) -> None:
+@pytest.mark.parametrize(("death", "code"), [("die", 3), ("killed", -9)])
+def test_a_worker_that_dies_is_replaced(scene: Scene, death: str, code: int, caplog: pytest.LogCaptureFixture) -> None:
     """The request that it died of is answered with 502, and the next one by another process with a model of its own."""
     worker = scene.worker()
     assert worker.is_ready()
     first = worker.answer(say("pid")).body
     answer = worker.answer(say(death))
+    assert f"A worker has ended with exit code {code}" in caplog.text
     assert (answer.status, answer.content_type) == (502, "text/html")
     assert b"502 Bad Gateway" in answer.body
     assert not worker.loaded
     assert worker.answer(say("pid")).body not in {first, b""}
     assert (worker.loaded, scene.loads) == (True, 2)
+
+
+def test_a_worker_that_died_idle_costs_no_request(scene: Scene) -> None:
+    """It is replaced before the next request is handed on."""
+    worker = scene.worker()
+    assert worker.is_ready()
+    pid = int(worker.answer(say("pid")).body)
+    process = psutil.Process(pid)
+    process.kill()
+    assert worker._process is not None
+    worker._process.wait()
+    assert int(worker.answer(say("pid")).body) != pid
 
 
 def test_a_handler_that_hangs_is_ended(scene: Scene) -> None:
@@ -195,7 +208,7 @@ def test_a_request_that_waits_too_long(scene: Scene) -> None:
 
     assert asyncio.run(wait()) == [200, 504, 504]
     worker.interrupt()
-    service.close()
+    service.close(wait=True)
 
 
 @pytest.mark.parametrize(

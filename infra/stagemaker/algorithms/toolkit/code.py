@@ -59,6 +59,8 @@ def bring(source: str, layout: Layout) -> None:
 
 
 def _copy(found: Path, folder: Path, shown: str) -> None:
+    if folder.resolve().is_relative_to(found.resolve()):
+        raise ClientError(f"The code at {shown} holds the folder that it would be copied to.")
     if found.is_dir():
         shutil.copytree(found, folder, dirs_exist_ok=True)
     elif not found.is_file():

@@ -95,7 +95,7 @@ class SageMakerContainers:
         elif isinstance(result, str | bytes | bytearray):
             result = Response(result, mimetype="text/html")
         elif isinstance(result, dict):
-            result = Response(json.dumps(result) + "\n", mimetype=JSON)
+            result = Response(json.dumps(result, sort_keys=True, separators=(",", ":")) + "\n", mimetype=JSON)
         # Flask's own response objects have these too.
         if not all(hasattr(result, name) for name in ("get_data", "status_code", "headers", "mimetype")):
             raise TypeError(f"the last handler returned {type(result).__name__}, which is no response")

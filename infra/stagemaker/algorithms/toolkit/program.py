@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from stagemaker.algorithms.toolkit.errors import ScriptError
 from stagemaker.contract.failure import FailureClass, report_failure
@@ -14,13 +15,18 @@ from stagemaker.contract.layout import Layout
 LOG = logging.getLogger(__name__)
 
 
-def log_to_stderr() -> None:
+LOG_LEVEL_VARIABLE = "SAGEMAKER_CONTAINER_LOG_LEVEL"
+"""A level's number. The SDK sets it for models."""
+
+
+def log_to_stderr(environment: Mapping[str, str] = os.environ) -> None:
     """The log of the program, in UTC as in any container."""
     handler = logging.StreamHandler()
     formatter = logging.Formatter("[%(asctime)s:%(levelname)s] %(message)s", datefmt="%Y-%m-%d:%H:%M:%S")
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    level = environment.get(LOG_LEVEL_VARIABLE, "")
+    logging.basicConfig(level=int(level) if level.isdecimal() else logging.INFO, handlers=[handler])
 
 
 def outcome(layout: Layout, work: Callable[[], None]) -> int:

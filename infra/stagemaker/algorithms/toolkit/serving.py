@@ -105,9 +105,9 @@ class PooledService:
         """What the backends say."""
         return await self._use(lambda backend: backend.execution_parameters())
 
-    def close(self) -> None:
-        """Wait for what the backends are doing; what has not begun is not done any more."""
-        self._threads.shutdown(cancel_futures=True)
+    def close(self, *, wait: bool) -> None:
+        """Begin nothing more; with `wait`, wait for what the backends are doing."""
+        self._threads.shutdown(wait=wait, cancel_futures=True)
 
     def _is_loaded(self) -> bool:
         return any(backend.loaded for backend in self._backends)
@@ -178,9 +178,10 @@ def serve(
         service = PooledService(workers, timeout)
         http_server.run(service, environment)
         # All requests have been answered by now, but the handler of one that was given up may still run.
+        service.close(wait=False)
         for worker in workers:
             worker.interrupt()
-        service.close()
+        service.close(wait=True)
     finally:
         for worker in workers:
             worker.stop()

@@ -23,7 +23,11 @@ _END = 5.0
 
 
 class WorkerLostError(Exception):
-    """The process ended, or was ended because a handler took too long."""
+    """The process ended before it replied."""
+
+
+class TookTooLongError(Exception):
+    """There was no reply in time, and the process was ended for it."""
 
 
 class Worker:
@@ -60,6 +64,8 @@ class Worker:
 
     def load(self) -> bool:
         """Whether the worker has the model; it calls model_fn when it has not."""
+        if self._process is not None and self._process.poll() is not None:
+            self._lost()  # while it had nothing to do: no request need suffer for that
         if not self.loaded:
             try:
                 self._ask(Order.LOAD, None)
@@ -98,7 +104,7 @@ class Worker:
     def _answer(self, message: Message) -> Answer:
         try:
             answer = self._ask(message, self._timeout).answer
-        except TimeoutError:
+        except TookTooLongError:
             return page(HTTPStatus.GATEWAY_TIMEOUT)
         except WorkerLostError:
             return page(HTTPStatus.BAD_GATEWAY)
@@ -106,7 +112,7 @@ class Worker:
         return answer
 
     def _ask(self, message: Message, timeout: float | None) -> Reply:
-        """Raises WorkerLostError and TimeoutError. The next message starts another process then."""
+        """Raises WorkerLostError and TookTooLongError. The next message starts another process then."""
         self._busy = True
         try:
             if self._process is None:
@@ -115,10 +121,8 @@ class Worker:
             assert self._channel is not None
             self._channel.send(message)
             return self._receive(timeout)
-        except TimeoutError:
-            raise
         except OSError as error:
-            raise self._lost(error) from error
+            raise self._lost() from error
         finally:
             self._busy = False
 
@@ -128,18 +132,23 @@ class Worker:
             in_time = self._channel.poll(timeout)
             reply: Reply | None = self._channel.recv() if in_time else None
         except (EOFError, OSError) as error:
-            raise self._lost(error) from error
+            raise self._lost() from error
         if reply is None:
             LOG.critical("A request has taken more than %g seconds: its worker is ended", timeout)
             self._kill()
-            raise TimeoutError
+            raise TookTooLongError
         self.loaded = reply.loaded
         return reply
 
-    def _lost(self, error: Exception) -> WorkerLostError:
-        """End what is left of it. Its end of the channel may be closed a little before it has ended."""
+    def _lost(self) -> WorkerLostError:
+        """Say how it ended, and end what is left of it."""
+        code: int | None = None
+        if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                # Its end of the channel is closed a little before it has ended.
+                code = self._process.wait(_END)
+        LOG.error("A worker has ended with exit code %s", code)
         self._kill()
-        LOG.error("A worker has ended: %s", type(error).__name__)
         return WorkerLostError()
 
     def _kill(self) -> None:

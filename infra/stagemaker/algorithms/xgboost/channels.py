@@ -41,15 +41,21 @@ def validate_channels(channels: Mapping[str, ChannelConfig], version: Version) -
     content_type = content_types.parse(channels[TRAIN].content_type)
     for channel in channels.values():
         if channel.input_mode == PIPE and not version.has_pipe_mode:
-            raise UserError(
-                f"Pipe mode for {_PIPED[content_type]} is no longer supported. "
-                "Please use Fast File mode (default) instead. "
-                "Set input_mode='File' in your SageMaker Estimator or TrainingInput."
-            )
+            raise no_pipes(content_type)
         # AWS reads all data as the train channel says, and would not find this one's.
         if channel.name != CODE and (channel.input_mode == PIPE) != (channels[TRAIN].input_mode == PIPE):
             raise _unsupported(channel)
     return content_type
+
+
+def no_pipes(content_type: ContentType) -> UserError:
+    """What an image says of a pipe that it does not read."""
+    if content_type not in _PIPED:
+        return UserError("Pipe mode not supported for LibSVM.")
+    return UserError(
+        f"Pipe mode for {_PIPED[content_type]} is no longer supported. Please use Fast File mode (default) instead. "
+        "Set input_mode='File' in your SageMaker Estimator or TrainingInput."
+    )
 
 
 def _is_supported(channel: ChannelConfig, version: Version) -> bool:

@@ -31,21 +31,25 @@ _PIPE_DELIMITER = ","
 def load(job: TrainingJob, files: Sequence[Path]) -> Records:
     """The records of a channel's files. Raises UserError for files that are not what the job says."""
     pa.set_cpu_count(job.threads)  # Arrow's readers would take all cores, whatever the job's share
-    weighted = job.hyperparameters.get("csv_weights") == 1
+    return read(files, job.content_type, weighted=job.hyperparameters.get("csv_weights") == 1, piped=job.piped)
+
+
+def read(files: Sequence[Path], content_type: ContentType, *, weighted: bool, piped: bool) -> Records:
+    """The records of files, or (`piped`) of the one that a pipe was emptied into. Raises UserError."""
     readers: dict[ContentType, Callable[[], Records]] = {
         ContentType.CSV: lambda: read_csv(
-            files, _PIPE_DELIMITER if job.piped else csv_delimiter(files[0]), weighted=weighted
+            files, _PIPE_DELIMITER if piped else csv_delimiter(files[0]), weighted=weighted
         ),
         ContentType.LIBSVM: lambda: read_libsvm(files),
-        ContentType.PARQUET: lambda: read_parquet_stream(files[0].read_bytes()) if job.piped else read_parquet(files),
+        ContentType.PARQUET: lambda: read_parquet_stream(files[0].read_bytes()) if piped else read_parquet(files),
         ContentType.RECORDIO_PROTOBUF: lambda: read_recordio(files),
     }
     try:
-        records = readers[job.content_type]()
+        records = readers[content_type]()
     except UserError:
         raise
     except Exception as error:  # a broken file may raise anything in a reader, and AWS's loader takes all of it
-        raise _unreadable(job.content_type, error) from error
+        raise _unreadable(content_type, error) from error
     if records.label is None or records.rows == 0:
         raise UserError(
             "Got input data without labels. Please check the input data set. If training job is running on multiple "
