@@ -79,6 +79,7 @@ class Stage:
             slots=os.cpu_count() or 1,
             threads=1,
             stop_grace=settings.stop_grace,
+            keep_bytes=int(settings.keep_failed * (1 << 30)),
         )
         self._sagemaker = SageMakerService(documents, [training_jobs])
         apis["sagemaker"] = self._sagemaker.api()

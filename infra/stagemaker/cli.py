@@ -16,6 +16,7 @@ from stagemaker.compose import ComposeError, start_localstack
 from stagemaker.environment import Who, inside_environment, proxy_environment, stage_environment
 from stagemaker.settings import (
     DEFAULT_ACCOUNT,
+    DEFAULT_KEEP_FAILED,
     DEFAULT_PORT,
     DEFAULT_REGION,
     DEFAULT_STOP_GRACE,
@@ -161,6 +162,13 @@ def _add_serving_options(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="between SIGTERM and SIGKILL for a container that is stopped (default: %(default)s, as on AWS)",
     )
+    parser.add_argument(
+        "--keep-failed",
+        type=_gigabytes,
+        default=DEFAULT_KEEP_FAILED,
+        metavar="GB",
+        help="what failed jobs' folders may take together before the oldest go (default: %(default)s)",
+    )
     parser.add_argument("--images", type=Path, metavar="DIR", help="programs that stand for your own images")
 
 
@@ -174,6 +182,12 @@ def _account(text: str) -> str:
     if len(text) != 12 or not text.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} is not an account: AWS account ids have 12 digits")
     return text
+
+
+def _gigabytes(text: str) -> float:
+    if not re.fullmatch(r"\d{1,6}(\.\d+)?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of GB")
+    return float(text)
 
 
 def _backing_url(text: str) -> str:
@@ -195,6 +209,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         listen=options.listen,
         backing_url=options.backing_url or _localstack(options),
         stop_grace=options.stop_grace,
+        keep_failed=options.keep_failed,
     )
 
 

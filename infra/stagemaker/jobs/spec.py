@@ -116,6 +116,8 @@ class TrainingSpec:
     arguments: tuple[str, ...] = ("train",)
     """What follows the program: the word `train`, or ContainerArguments."""
     output_compression: str = "GZIP"
+    kms_key: str | None = None
+    """With which S3 is to encrypt the artifacts."""
     checkpoints: Checkpoints | None = None
     spot: bool = False
     retries: int = 0

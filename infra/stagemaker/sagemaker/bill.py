@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from stagemaker.sagemaker import transitions
 from stagemaker.sagemaker.documents import Document, Documents
 from stagemaker.sagemaker.instance_types import instance_types
+from stagemaker.sagemaker.ledger import Ledger
 from stagemaker.sagemaker.training_events import ON_INSTANCES, SPOT_BILLED_SHARE
 from stagemaker.sagemaker.training_job import TRAINING_JOB
 from stagemaker.store import Store
@@ -61,16 +62,17 @@ def _sum(lines: Sequence[Line], member: str) -> float:
 
 
 def bill(database: Path) -> list[Line]:
-    """A line for each job that has had instances, in the order of their creation; prices are us-east-1's."""
+    """A line for each job that has had instances, deleted ones too, by their creation; prices are us-east-1's."""
     store = Store(database)
     try:
-        return list(_lines(Documents(store, account="")))
+        jobs = [*Ledger(store).jobs(), *Documents(store, account="").all_of(TRAINING_JOB)]
+        return list(_lines(sorted(jobs, key=lambda job: job[2]["CreationTime"])))
     finally:
         store.close()
 
 
-def _lines(documents: Documents) -> Iterator[Line]:
-    for region, name, document in documents.all_of(TRAINING_JOB):
+def _lines(jobs: Iterable[tuple[str, str, Document]]) -> Iterator[Line]:
+    for region, name, document in jobs:
         if "TrainingStartTime" in document:
             resources = document["ResourceConfig"]
             trained, billed = _seconds(document)

@@ -1,4 +1,4 @@
-"""Training jobs: Create, Stop, and what a job's record means for its document."""
+"""Training jobs: Create, Stop, Delete, and what a job's record means for its document."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stagemaker.jobs.directory import JobDirectory, remove_tree
+from stagemaker.jobs.kept import KeptFolders
 from stagemaker.jobs.record import Entry, Event, LogEvent
 from stagemaker.jobs.supervisor import Supervisor
 from stagemaker.ports import Credentials, Events, Logs, Metrics, Objects, PortError, Roles
@@ -17,6 +18,7 @@ from stagemaker.sagemaker import training_request, transitions
 from stagemaker.sagemaker.documents import Document, Documents, read_tags
 from stagemaker.sagemaker.family import Family, requested_resource_not_found
 from stagemaker.sagemaker.honoured import refuse_unhonoured
+from stagemaker.sagemaker.ledger import Ledger
 from stagemaker.sagemaker.part import Part, operation
 from stagemaker.sagemaker.quotas import Quotas
 from stagemaker.sagemaker.state_changes import StateChanges
@@ -75,6 +77,7 @@ class TrainingJobs(Part):
         slots: int,
         threads: int,
         stop_grace: float,
+        keep_bytes: int,
     ) -> None:
         self.documents = documents
         self.neighbours = neighbours
@@ -85,6 +88,8 @@ class TrainingJobs(Part):
         self.stop_grace = stop_grace
         self.state_changes = StateChanges(documents.store, neighbours.events)
         self.supervisor = Supervisor(self._fold, slots=slots)
+        self.kept = KeptFolders(folder, keep_bytes, self._is_over)
+        self.ledger = Ledger(documents.store)
         documents.store.connection.executescript(_OFFSETS)
 
     async def start(self) -> None:
@@ -93,10 +98,12 @@ class TrainingJobs(Part):
             directory = self._directory(region, name)
             self.supervisor.resume(directory, self._offset(directory))
         await self.supervisor.start()
+        await self.kept.start()
         await self.state_changes.start()
 
     async def stop(self) -> None:
         """Leave the jobs to their runners."""
+        await self.kept.stop()
         await self.supervisor.stop()
         await self.state_changes.stop()
 
@@ -104,6 +111,7 @@ class TrainingJobs(Part):
         """End and forget every job."""
         self.supervisor.forget_all()
         self.state_changes.reset()
+        self.ledger.reset()
         remove_tree(self.folder)
         with self.documents.store.transaction() as connection:
             connection.execute("DELETE FROM sagemaker_job_offsets")
@@ -136,8 +144,9 @@ class TrainingJobs(Part):
         if self.documents.find(TRAINING_JOB, region, name) is not None:
             raise TRAINING_JOB.exists(arn)
         directory = self._directory(region, name)
-        remove_tree(directory.root)  # a folder without a document was never acknowledged
-        directory.root.mkdir(parents=True)
+        # A folder without a document holds the logs of a deleted job, or was never acknowledged.
+        directory.clear()
+        directory.root.mkdir(parents=True, exist_ok=True)
         spec.save(directory.spec)
         _save_credentials(directory.credentials, credentials)
         with self.documents.store.transaction():
@@ -162,6 +171,25 @@ class TrainingJobs(Part):
             with self.documents.store.transaction():
                 self.documents.save(TRAINING_JOB, region, name, document)
                 self._announce(region, document)
+        return {}
+
+    @operation("DeleteTrainingJob")
+    async def delete(self, context: Context, parameters: dict[str, Any]) -> dict[str, Any]:
+        """DeleteTrainingJob: the name is free again. Its log streams, metrics, artifacts and cost stay, as on AWS."""
+        region, name = context.region, parameters["TrainingJobName"]
+        document = self.documents.get(TRAINING_JOB, region, name)
+        status = document["TrainingJobStatus"]
+        pool = document.get("WarmPoolStatus", {}).get("Status")
+        if status in TRAINING_JOB.transitional or pool == "Available":
+            state = f"in status {status}" if status in TRAINING_JOB.transitional else "retaining a warm pool"
+            raise AwsError("ResourceInUse", f"The training job {name} cannot be deleted while it is {state}.")
+        directory = self._directory(region, name)
+        directory.kill_runner()  # it has written the end, and would only delete what is deleted here
+        with self.documents.store.transaction() as connection:
+            self.ledger.keep(region, name, document)
+            self.documents.delete(TRAINING_JOB, region, name)
+            connection.execute("DELETE FROM sagemaker_job_offsets WHERE directory = ?", (str(directory.root),))
+        directory.clear()
         return {}
 
     def _check_quotas(self, parameters: dict[str, Any], region: str) -> None:
@@ -200,6 +228,10 @@ class TrainingJobs(Part):
                 f'"{role}" has "s3:ListBucket" permissions on bucket "{source.bucket}".'
             )
 
+    def _is_over(self, directory: JobDirectory) -> bool:
+        document = self.documents.find(TRAINING_JOB, directory.root.parent.name, directory.root.name)
+        return document is None or document["TrainingJobStatus"] not in TRAINING_JOB.transitional
+
     def _directory(self, region: str, name: str) -> JobDirectory:
         return JobDirectory(self.folder / region / name)
 
@@ -227,6 +259,8 @@ class TrainingJobs(Part):
                 "INSERT OR REPLACE INTO sagemaker_job_offsets VALUES (?, ?)",
                 (str(directory.root), entries[-1].offset),
             )
+        if document["TrainingJobStatus"] == "Failed":
+            self.kept.sweep_soon()
 
     def _announce(self, region: str, document: Document) -> None:
         self.state_changes.add(region, STATE_CHANGE, document["TrainingJobArn"], document)

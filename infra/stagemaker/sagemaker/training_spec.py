@@ -57,6 +57,7 @@ def training_spec(
         channels=channels(parameters),
         output=s3_uri(output["S3OutputPath"], "S3OutputPath"),
         output_compression=output.get("CompressionType", "GZIP"),
+        kms_key=output.get("KmsKeyId") or None,
         checkpoints=_checkpoints(parameters),
         environment=parameters.get("Environment", {}),
         metrics=_metrics(parameters, images),
