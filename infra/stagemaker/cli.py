@@ -93,6 +93,15 @@ def _parser() -> argparse.ArgumentParser:
     bill = commands.add_parser("bill", help="what the training jobs would have cost on AWS")
     _add_state(bill)
     bill.add_argument("--json", action="store_true", help="as JSON")
+    bill.add_argument(
+        "--group",
+        action="append",
+        default=[],
+        type=_group,
+        metavar="PREFIX=TITLE",
+        help="sum up the jobs whose name, or output bucket, begins with PREFIX; may be given several times",
+    )
+    bill.add_argument("--only", metavar="PREFIX", help="only the jobs whose name, or output bucket, begins with it")
     bill.set_defaults(command=_bill)
 
     run = commands.add_parser("run", help="run a command that sees the stage and nothing else of AWS: run -- CMD")
@@ -184,6 +193,13 @@ def _account(text: str) -> str:
     return text
 
 
+def _group(text: str) -> tuple[str, str]:
+    prefix, equals, title = text.partition("=")
+    if not (prefix and equals and title):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form PREFIX=TITLE")
+    return prefix, title
+
+
 def _gigabytes(text: str) -> float:
     if not re.fullmatch(r"\d{1,6}(\.\d+)?", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of GB")
@@ -265,15 +281,14 @@ def _env(options: argparse.Namespace) -> int:
 
 
 def _bill(options: argparse.Namespace) -> int:
-    from stagemaker.sagemaker.bill import (
-        as_json,
-        as_text,
-        bill,
-    )  # botocore's shapes: 0.2 s that other commands do without
+    from stagemaker.sagemaker import bill  # botocore's shapes: 0.2 s that other commands do without
 
-    folder = StateFolder(options.state.absolute())
-    lines = bill(folder.database) if folder.database.exists() else []
-    print(as_json(lines) if options.json else as_text(lines))
+    folder = StateFolder(options.state)
+    lines = bill.bill(folder.database) if folder.database.exists() else []
+    if options.only:
+        lines = [line for line in lines if line.belongs_to(options.only)]
+    groups = bill.grouped(lines, dict(options.group))
+    print(bill.as_json(groups) if options.json else bill.as_text(groups))
     return 0
 
 

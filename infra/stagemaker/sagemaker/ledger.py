@@ -14,6 +14,7 @@ CREATE TABLE IF NOT EXISTS sagemaker_deleted_jobs (
 """
 _PRICED = (
     "CreationTime",
+    "OutputDataConfig",
     "ResourceConfig",
     "EnableManagedSpotTraining",
     "TrainingStartTime",
