@@ -206,9 +206,10 @@ def test_unknown_image_fails_later(account: Account) -> None:
 def test_stop(account: Account) -> None:
     """SIGTERM reaches the container, what it leaves in time is uploaded, the job is Stopped."""
     sagemaker = account.client("sagemaker")
-    sagemaker.create_training_job(**account.request("stop", {"sleep": "60"}))
-    wait_for(lambda: describe(account, "stop")["SecondaryStatus"] == "Training")
-    time.sleep(0.3)  # the toy installs its handler when it starts
+    sagemaker.create_training_job(**account.request("stop", {"sleep": "600", "report": "1"}))
+    # Written once the program's handler of SIGTERM is in place.
+    report = account.stage.folder.jobs / "us-east-1" / "stop" / "algo-1" / "opt" / "ml" / "output/data/report.json"
+    wait_for(report.exists)
     sagemaker.stop_training_job(TrainingJobName="stop")
     job = account.settle("stop")
     assert "Stopping" in [step["Status"] for step in job["SecondaryStatusTransitions"]]
@@ -260,7 +261,7 @@ def describe(account: Account, name: str) -> dict[str, Any]:
     return description
 
 
-def wait_for(condition: Any, seconds: float = 20) -> None:
+def wait_for(condition: Any, seconds: float = 60) -> None:
     """Until `condition()` holds."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -104,6 +104,16 @@ def test_missing_entrypoint_is_the_jobs_failure(account: Account) -> None:
     assert reason == "ClientError: Cannot run algorithm container. No such file or directory: no-such-program"
 
 
+def test_both_outputs_are_one_log(account: Account) -> None:
+    """What goes to standard output and to standard error are events of one stream, in their order."""
+    script = "import sys; print('one', flush=True); print('two', file=sys.stderr, flush=True); print('three')"
+    account.run("outputs", **account.script(script))
+    logs = account.client("logs")
+    group = "/aws/sagemaker/TrainingJobs"
+    events = logs.filter_log_events(logGroupName=group, logStreamNamePrefix="outputs/")["events"]
+    assert [event["message"] for event in events] == ["one", "two", "three"]
+
+
 def test_uncompressed_artifacts(account: Account) -> None:
     """CompressionType NONE: the model's files themselves below output/model/, which is the artifact's address."""
     job = account.train(
