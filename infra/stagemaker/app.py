@@ -75,6 +75,7 @@ class Stage:
             ),
             folder.jobs,
             folder.stage_file,
+            folder.file_systems,
             Quotas(folder.quotas),
             slots=os.cpu_count() or 1,
             threads=1,

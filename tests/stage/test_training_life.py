@@ -287,8 +287,8 @@ def test_spot_job_is_interrupted_and_goes_on_from_its_checkpoint(account: Accoun
             **spot(),
         )
     )
-    wait_for(lambda: describe(account, "spot")["SecondaryStatus"] == "Training")
-    time.sleep(0.7)
+    saved = account.stage.folder.jobs / "us-east-1" / "spot" / "algo-1" / "opt" / "ml" / "checkpoints" / "epoch-0"
+    wait_for(lambda: saved.exists() and saved.read_text() == "weights")
     command = [sys.executable, "-m", "stagemaker", "interrupt", "spot", "--state", str(account.stage.folder.root)]
     subprocess.run(command, check=True, capture_output=True)
     job = account.settle("spot")

@@ -72,6 +72,7 @@ class TrainingJobs(Part):
         neighbours: Neighbours,
         folder: Path,
         stage_file: Path,
+        file_systems: Path,
         quotas: Quotas,
         *,
         slots: int,
@@ -83,6 +84,7 @@ class TrainingJobs(Part):
         self.neighbours = neighbours
         self.folder = folder
         self.stage_file = stage_file
+        self.file_systems = file_systems
         self.quotas = quotas
         self.threads = threads
         self.stop_grace = stop_grace
@@ -132,6 +134,7 @@ class TrainingJobs(Part):
             arn=arn,
             region=region,
             stage_file=self.stage_file,
+            file_systems=self.file_systems,
             threads=self.threads,
             stop_grace=self.stop_grace,
         )

@@ -41,7 +41,10 @@ HONOURED_MEMBERS: dict[str, Entry] = {
                 "ModelAccessConfig": Refused("there is no hub of models here"),
                 "HubAccessConfig": Refused("there is no hub of models here"),
             },
-            "FileSystemDataSource": Refused("there is no EFS or FSx for Lustre here; give an S3DataSource"),
+            "FileSystemDataSource": Honoured(
+                "the folder `file-systems/<FileSystemId>` of the state folder stands for the file system, whatever its "
+                "type; refused where no mount namespaces can be made"
+            ),
             "DatasetSource": Refused("there are no AI registry data sets here; give an S3DataSource"),
         },
         "ContentType": HONOURED,
