@@ -98,10 +98,12 @@ class Stage:
             Neighbours(roles, objects, metrics, logs, self.backing, images),
             folder.jobs,
             folder.stage_file,
+            folder.file_systems,
             quotas,
             slots=os.cpu_count() or 1,
             threads=1,
             stop_grace=settings.stop_grace,
+            keep_bytes=int(settings.keep_failed * (1 << 30)),
         )
         transform_jobs = TransformJobs(
             documents,

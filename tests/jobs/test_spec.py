@@ -12,6 +12,7 @@ from stagemaker.contract.training import ChannelConfig
 from stagemaker.jobs.spec import (
     ChannelSource,
     Checkpoints,
+    FileSystemChannel,
     MetricDefinition,
     Program,
     S3Uri,
@@ -32,6 +33,7 @@ SPEC = TrainingSpec(
     instance_type="ml.m5.large",
     instance_count=2,
     volume_bytes=1 << 30,
+    file_systems=(FileSystemChannel(ChannelConfig("efs"), Path("/x"), writable=True),),
     checkpoints=Checkpoints(S3Uri("b", "checkpoints"), "/opt/ml/checkpoints"),
     spot=True,
     max_wait=900,

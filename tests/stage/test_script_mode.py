@@ -164,7 +164,7 @@ def stop(*_):
     sys.exit(0)
 signal.signal(signal.SIGTERM, stop)
 print("ready", flush=True)
-time.sleep(60)
+time.sleep(600)
 """
     sagemaker = account.client("sagemaker")
     sagemaker.create_training_job(**account.request("stopped", **members(account, archive(**{"train.py": script}))))
@@ -178,7 +178,7 @@ time.sleep(60)
             return False
         return bool(found["events"])
 
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not ready():
         assert time.monotonic() < deadline
         time.sleep(0.1)

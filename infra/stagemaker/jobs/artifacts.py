@@ -35,19 +35,21 @@ def pack(folders: Sequence[Path], archive: Path) -> bool:
     return True
 
 
-def upload_packed(objects: ObjectClient, folders: Sequence[Path], archive: Path, target: S3Uri) -> bool:
+def upload_packed(
+    objects: ObjectClient, folders: Sequence[Path], archive: Path, target: S3Uri, *, kms_key: str | None = None
+) -> bool:
     """Put the contents of `folders` as one archive; whether there were any. Raises ObjectsError, OSError."""
     if not pack(folders, archive):
         return False
-    objects.upload(archive, target)
+    objects.upload(archive, target, kms_key=kms_key)
     return True
 
 
-def upload_files(objects: ObjectClient, folders: Sequence[Path], target: S3Uri) -> bool:
+def upload_files(objects: ObjectClient, folders: Sequence[Path], target: S3Uri, *, kms_key: str | None = None) -> bool:
     """Put each file of `folders` below `target`; whether there were any. Raises ObjectsError, OSError."""
     found = members(folders)
     for name, path in found.items():
-        objects.upload(path, target.join(name))
+        objects.upload(path, target.join(name), kms_key=kms_key)
     return bool(found)
 
 

@@ -75,6 +75,19 @@ class JobDirectory:
         """All that a host keeps but its log; gone when the job is over, unless it failed."""
         return self.root / host
 
+    def hosts(self) -> list[Path]:
+        """The folders of the hosts that are still there."""
+        return sorted(path for path in self.root.glob("algo-*") if path.is_dir() and not path.is_symlink())
+
+    def clear(self) -> None:
+        """Delete everything but the logs, which outlive the job: they are its log streams."""
+        if self.root.exists():
+            for path in self.root.iterdir():
+                if path.is_dir() and not path.is_symlink():
+                    remove_tree(path)
+                elif not (path.name.startswith("algo-") and path.suffix == ".log"):
+                    path.unlink(missing_ok=True)
+
     def layout(self, host: str) -> Layout:
         """The host's `/opt/ml`."""
         return Layout(self.host(host) / "opt" / "ml")

@@ -15,7 +15,7 @@ from stagemaker.jobs.directory import JobDirectory, remove_tree
 from stagemaker.jobs.launcher import Container, Launcher
 from stagemaker.jobs.log import LogPump
 from stagemaker.jobs.metrics import MetricScanner
-from stagemaker.jobs.namespace import Namespace
+from stagemaker.jobs.namespace import Mount, Namespace
 from stagemaker.jobs.objects import ObjectClient
 from stagemaker.jobs.record import LogEvent, RecordWriter
 from stagemaker.jobs.selection import DownloadError, Share
@@ -77,10 +77,12 @@ class Host:
             else:
                 folder = self.layout.channel(channel.config.name)
                 space -= download_channel(objects, channel, self._share, folder, space=space, proceed=proceed)
+        for file_system in spec.file_systems:
+            self.layout.channel(file_system.config.name).mkdir()
         write_training_config(
             self.layout,
             spec.hyperparameters,
-            [channel.config for channel in spec.channels],
+            [*(channel.config for channel in spec.channels), *(each.config for each in spec.file_systems)],
             ResourceConfig(self.name, tuple(hosts), spec.instance_type),
         )
         if spec.checkpoints is not None:
@@ -117,7 +119,11 @@ class Host:
         hosts.write_text(Path("/etc/hosts").read_text() + "".join(lines))
         hosts.chmod(0o644)
         stash.mkdir(exist_ok=True)
-        return Namespace(self.layout.base, hosts, stash, isolated=self._spec.isolated)
+        mounts = tuple(
+            Mount(each.folder, str(self.inside.channel(each.config.name)), each.writable)
+            for each in self._spec.file_systems
+        )
+        return Namespace(self.layout.base, hosts, stash, isolated=self._spec.isolated, mounts=mounts)
 
     def poll(self) -> int | None:
         """The container's exit code; None while it runs."""

@@ -25,6 +25,7 @@ from stagemaker.ports import Credentials
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 _PIECE = 1024 * 1024
 _SILENCE_SECONDS = 300.0
+_KMS_KEY = "x-amz-server-side-encryption-aws-kms-key-id"
 
 
 class ObjectsError(Exception):
@@ -99,10 +100,12 @@ class ObjectClient:
 
         return ObjectStream(fetch)
 
-    def upload(self, file: Path, uri: S3Uri) -> None:
-        """Put `file` as one object (S3 takes up to 5 GB so)."""
+    def upload(self, file: Path, uri: S3Uri, *, kms_key: str | None = None) -> None:
+        """Put `file` as one object (S3 takes up to 5 GB so), encrypted with `kms_key` if one is given."""
+        headers = {"x-amz-server-side-encryption": "aws:kms", _KMS_KEY: kms_key} if kms_key else {}
+        path = f"/{uri.bucket}/{uri.key}"
         with file.open("rb") as source:
-            self._call("PUT", f"/{uri.bucket}/{uri.key}", {}, body=source, size=file.stat().st_size).read()
+            self._call("PUT", path, {}, body=source, size=file.stat().st_size, headers=headers).read()
 
     def close(self) -> None:
         """Let go of the connection, also in the middle of an object."""
@@ -152,10 +155,11 @@ class ObjectClient:
             address = urlsplit(json.loads(self.stage_file.read_text())["endpoint"])
             self._connection = _connection(self.stage_file, address.hostname or "", address.port)
         connection = self._connection
+        amz = {name: value for name, value in extra.items() if name.startswith("x-amz-")}
         target, headers = sign_s3(
-            method, f"{connection.host}:{connection.port}", path, query, self.credentials, self.region
+            method, f"{connection.host}:{connection.port}", path, query, self.credentials, self.region, extra=amz
         )
-        headers |= extra  # not signed: S3 asks that only of x-amz-* headers
+        headers |= extra
         if body is not None:
             headers["content-length"] = str(size)
         connection.request(method, target, body=body, headers=headers)

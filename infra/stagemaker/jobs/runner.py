@@ -230,11 +230,13 @@ class TrainingRunner:
         try:
             if members([*models, *outputs]):
                 self._enter("Uploading", "Uploading generated training model")
+            key, folder = self.spec.kms_key, self.directory.root
             if self.spec.output_compression == "NONE":
-                has_model = upload_files(self.objects, models, self._model_uri)
+                has_model = upload_files(self.objects, models, self._model_uri, kms_key=key)
             else:
-                has_model = upload_packed(self.objects, models, self.directory.root / "model.tar.gz", self._model_uri)
-            upload_packed(self.objects, outputs, self.directory.root / "output.tar.gz", output)
+                packed = folder / "model.tar.gz"
+                has_model = upload_packed(self.objects, models, packed, self._model_uri, kms_key=key)
+            upload_packed(self.objects, outputs, folder / "output.tar.gz", output, kms_key=key)
         except ObjectsError as error:
             raise Failed(f"ClientError: Artifact upload failed:{error.message}") from error
         except OSError as error:

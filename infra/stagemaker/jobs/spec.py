@@ -97,6 +97,15 @@ class ChannelSource:
 
 
 @dataclass(frozen=True, slots=True)
+class FileSystemChannel:
+    """A channel whose files lie in a folder of this machine, which the container sees in place."""
+
+    config: ChannelConfig
+    folder: Path
+    writable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoints:
     """Where checkpoints are kept, and the folder that the program knows them by."""
 
@@ -130,7 +139,11 @@ class TrainingSpec:
     arguments: tuple[str, ...] = ("train",)
     """What follows the program: the word `train`, or ContainerArguments."""
     output_compression: str = "GZIP"
+    kms_key: str | None = None
+    """With which S3 is to encrypt the artifacts."""
     checkpoints: Checkpoints | None = None
+    file_systems: tuple[FileSystemChannel, ...] = ()
+    """Only with a namespace."""
     spot: bool = False
     retries: int = 0
     """How often the job begins again after a fault of the stage's."""
@@ -174,6 +187,7 @@ class TrainingSpec:
                 channels=tuple(map(_channel, document["channels"])),
                 arguments=tuple(document.get("arguments", ("train",))),
                 checkpoints=_checkpoints(document.get("checkpoints")),
+                file_systems=tuple(map(_file_system, document.get("file_systems", ()))),
                 output=_made(S3Uri, document["output"]),
                 metrics=tuple(_made(MetricDefinition, entry) for entry in document["metrics"]),
                 stage_file=Path(document["stage_file"]),
@@ -204,6 +218,11 @@ def _channel(document: dict[str, Any]) -> ChannelSource:
 
 def _program(document: dict[str, Any]) -> Program:
     return _made(Program, document, command=tuple(document["command"]), preload=tuple(document.get("preload", ())))
+
+
+def _file_system(document: dict[str, Any]) -> FileSystemChannel:
+    config, folder = _made(ChannelConfig, document["config"]), Path(document["folder"])
+    return _made(FileSystemChannel, document, config=config, folder=folder)
 
 
 def _checkpoints(document: dict[str, Any] | None) -> Checkpoints | None:

@@ -1,4 +1,4 @@
-"""Training jobs: Create, Stop, and what a job's record means for its document."""
+"""Training jobs: Create, Stop, Delete, and what a job's record means for its document."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stagemaker.jobs.directory import JobDirectory, remove_tree
+from stagemaker.jobs.kept import KeptFolders
 from stagemaker.jobs.record import EndEvent, Entry, Event, LogEvent
 from stagemaker.jobs.spec import TrainingSpec
 from stagemaker.jobs.supervisor import Supervisor
@@ -19,6 +20,7 @@ from stagemaker.sagemaker.execution_role import assume, save_credentials
 from stagemaker.sagemaker.family import Family, requested_resource_not_found
 from stagemaker.sagemaker.honoured import refuse_unhonoured
 from stagemaker.sagemaker.job_offsets import JobOffsets
+from stagemaker.sagemaker.ledger import Ledger
 from stagemaker.sagemaker.part import Part, operation
 from stagemaker.sagemaker.quotas import Quotas
 from stagemaker.sagemaker.state_changes import StateChanges
@@ -72,16 +74,19 @@ class TrainingJobs(Part):
         neighbours: Neighbours,
         folder: Path,
         stage_file: Path,
+        file_systems: Path,
         quotas: Quotas,
         *,
         slots: int,
         threads: int,
         stop_grace: float,
+        keep_bytes: int,
     ) -> None:
         self.documents = documents
         self.neighbours = neighbours
         self.folder = folder
         self.stage_file = stage_file
+        self.file_systems = file_systems
         self.quotas = quotas
         self.threads = threads
         self.stop_grace = stop_grace
@@ -91,6 +96,8 @@ class TrainingJobs(Part):
             documents, TRAINING_JOB, self.supervisor, quotas, folder.with_name("warm-pools"), threads=threads
         )
         self.listeners: list[Listener] = []
+        self.kept = KeptFolders(folder, keep_bytes, self._is_over)
+        self.ledger = Ledger(documents.store)
         self._offsets = JobOffsets(documents.store, folder)
 
     async def start(self) -> None:
@@ -100,11 +107,13 @@ class TrainingJobs(Part):
             self.supervisor.resume(directory, self._offsets.of(directory))
         await self.warm_pools.start()
         await self.supervisor.start()
+        await self.kept.start()
         await self.state_changes.start()
 
     async def stop(self) -> None:
         """Leave the jobs to their runners."""
         await self.warm_pools.stop()
+        await self.kept.stop()
         await self.supervisor.stop()
         await self.state_changes.stop()
 
@@ -113,6 +122,7 @@ class TrainingJobs(Part):
         self.supervisor.forget_all()
         self.warm_pools.reset()
         self.state_changes.reset()
+        self.ledger.reset()
         remove_tree(self.folder)
         self._offsets.reset()
 
@@ -134,8 +144,9 @@ class TrainingJobs(Part):
         pool = self.warm_pools.pool_for(region, parameters)
         spec = replace(spec, warm_pool=pool.folder if pool else None)
         directory = self._directory(region, name)
-        remove_tree(directory.root)  # a folder without a document was never acknowledged
-        directory.root.mkdir(parents=True)
+        # A folder without a document holds the logs of a deleted job, or was never acknowledged.
+        directory.clear()
+        directory.root.mkdir(parents=True, exist_ok=True)
         spec.save(directory.spec)
         save_credentials(directory.credentials, credentials)
         with self.documents.store.transaction():
@@ -164,6 +175,7 @@ class TrainingJobs(Part):
             arn=arn,
             region=region,
             stage_file=self.stage_file,
+            file_systems=self.file_systems,
             threads=self.threads,
             stop_grace=self.stop_grace,
         )
@@ -207,6 +219,25 @@ class TrainingJobs(Part):
             self.warm_pools.update(context.region, document, keep_alive)
         return {"TrainingJobArn": document["TrainingJobArn"]}
 
+    @operation("DeleteTrainingJob")
+    async def delete(self, context: Context, parameters: dict[str, Any]) -> dict[str, Any]:
+        """DeleteTrainingJob: the name is free again. Its log streams, metrics, artifacts and cost stay, as on AWS."""
+        region, name = context.region, parameters["TrainingJobName"]
+        document = self.documents.get(TRAINING_JOB, region, name)
+        status = document["TrainingJobStatus"]
+        pool = document.get("WarmPoolStatus", {}).get("Status")
+        if status in TRAINING_JOB.transitional or pool == "Available":
+            state = f"in status {status}" if status in TRAINING_JOB.transitional else "retaining a warm pool"
+            raise AwsError("ResourceInUse", f"The training job {name} cannot be deleted while it is {state}.")
+        directory = self._directory(region, name)
+        directory.kill_runner()  # it has written the end, and would only delete what is deleted here
+        with self.documents.store.transaction():
+            self.ledger.keep(region, name, document)
+            self.documents.delete(TRAINING_JOB, region, name)
+            self._offsets.forget(directory)
+        directory.clear()
+        return {}
+
     def _check_quotas(self, parameters: dict[str, Any], region: str, jobs: int) -> None:
         resources, spot = parameters["ResourceConfig"], parameters.get("EnableManagedSpotTraining", False)
         kind = resources["InstanceType"]
@@ -237,6 +268,10 @@ class TrainingJobs(Part):
                 f'"{role}" has "s3:ListBucket" permissions on bucket "{source.bucket}".'
             )
 
+    def _is_over(self, directory: JobDirectory) -> bool:
+        document = self.documents.find(TRAINING_JOB, directory.root.parent.name, directory.root.name)
+        return document is None or document["TrainingJobStatus"] not in TRAINING_JOB.transitional
+
     def _directory(self, region: str, name: str) -> JobDirectory:
         return JobDirectory(self.folder / region / name)
 
@@ -260,6 +295,8 @@ class TrainingJobs(Part):
             for listen in self.listeners:
                 listen(region, document, events)
             self._offsets.keep(directory, entries[-1].offset)
+        if document["TrainingJobStatus"] == "Failed":
+            self.kept.sweep_soon()
 
     def _announce(self, region: str, document: Document) -> None:
         self.state_changes.add(region, document["TrainingJobArn"], document)
