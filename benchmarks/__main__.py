@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cold_start
 import gateway_cost
+import invocations
 import job_overhead
 import large_objects
 import pipe_mode
@@ -17,3 +18,5 @@ if __name__ == "__main__":
         print(benchmark.run().row(), flush=True)
     print()
     large_objects.main()
+    print()
+    invocations.main()
