@@ -97,7 +97,7 @@ class Stage:
             folder.stage_file,
             quotas,
             slots=os.cpu_count() or 1,
-            threads=1,
+            threads=os.cpu_count() or 1,  # unlike trainings, requests that overlap on a core only take turns
             stop_grace=min(settings.stop_grace, STOP_SECONDS),
         )
         pool = Pool()
