@@ -131,6 +131,42 @@ def test_update_loses_no_request_and_a_failed_one_changes_nothing(hosting: Hosti
     assert answers == sorted(answers)
 
 
+def canary(seconds: int) -> dict[str, Any]:
+    """Half of the traffic for so long, then all of it."""
+    size = {"Type": "CAPACITY_PERCENT", "Value": 50}
+    routing = {"Type": "CANARY", "WaitIntervalInSeconds": seconds, "CanarySize": size}
+    return {"BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": routing}}
+
+
+def test_canary_takes_its_share_first(hosting: Hosting) -> None:
+    """While the canary bakes both fleets answer, and the endpoint can be deleted; after the waits only the new one."""
+    for name in ("long", "short"):
+        hosting.serve(name, hosting.container(MARK="a"))
+    hosting.model("b", hosting.container(MARK="b"))
+    hosting.config("b", {"VariantName": "AllTraffic", "ModelName": "b"})
+    for name, seconds in (("long", 3600), ("short", 0)):
+        hosting.sagemaker.update_endpoint(EndpointName=name, EndpointConfigName="b", DeploymentConfig=canary(seconds))
+    seen = set()
+
+    def both() -> bool:
+        seen.add(hosting.invoke("long"))
+        return len(seen) == 2
+
+    wait_for(both)
+    description = hosting.sagemaker.describe_endpoint(EndpointName="long")
+    assert description["EndpointStatus"] == "Updating"
+    assert description["EndpointConfigName"] == "long"
+    [variant] = description["PendingDeploymentSummary"]["ProductionVariants"]
+    assert variant["VariantStatus"][0]["Status"] == "Baking"
+    hosting.sagemaker.delete_endpoint(EndpointName="long")
+    hosting.sagemaker.get_waiter("endpoint_deleted").wait(EndpointName="long")
+    description = hosting.settle("short")
+    assert description["EndpointConfigName"] == "b"
+    assert description["LastDeploymentConfig"] == canary(0)
+    assert "PendingDeploymentSummary" not in description
+    assert {hosting.invoke("short") for _ in range(6)} == {b"bx"}
+
+
 @contextlib.contextmanager
 def load(hosting: Hosting, name: str) -> Iterator[list[bytes]]:
     """Requests one after the other for as long as the block lasts; the answers, and what was raised at the end."""
