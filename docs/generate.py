@@ -1,7 +1,7 @@
 """Writes the generated pages: `python docs/generate.py`.
 
-`fidelity.md` comes from the tables that the stage itself obeys, `training-contract.md` from
-`training-contract.toml`, whose tests are checked to exist, `targets.md` from the labs and `targets.toml`.
+`fidelity.md` comes from the tables that the stage itself obeys, the contracts from the TOML files of their names,
+whose tests are checked to exist, `targets.md` from the labs and `targets.toml`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TARGETS = FIDELITY.with_name("targets.md")
 DIFFERENCES = TARGETS.with_suffix(".toml")
 LABS = FIDELITY.parents[1] / "labs"
 CONTRACT = Path(__file__).parent / "training-contract.md"
-CONTRACT_ITEMS = CONTRACT.with_suffix(".toml")
+TRANSFORM_CONTRACT = CONTRACT.with_name("transform-contract.md")
 
 HEAD = """# What is honoured
 
@@ -119,21 +119,33 @@ looks at it from inside a container, or from outside through the API.
 |---|---|---|---|
 """
 
+TRANSFORM_CONTRACT_HEAD = """# Batch transform, item by item
 
-def contract_items() -> list[dict[str, str]]:
-    """The items: `name`, `kept`, `how`, and `test` where there is one."""
-    items: list[dict[str, str]] = tomllib.loads(CONTRACT_ITEMS.read_text())["item"]
+Made from `transform-contract.toml` by `python docs/generate.py`; do not edit. Each item that is kept names a test that
+shows it.
+
+| item | kept | how | test |
+|---|---|---|---|
+"""
+
+CONTRACTS = {CONTRACT: CONTRACT_HEAD, TRANSFORM_CONTRACT: TRANSFORM_CONTRACT_HEAD}
+"""What stands above the items, by page."""
+
+
+def contract_items(page: Path = CONTRACT) -> list[dict[str, str]]:
+    """The items of a page: `name`, `kept`, `how`, and `test` where there is one."""
+    items: list[dict[str, str]] = tomllib.loads(page.with_suffix(".toml").read_text())["item"]
     return items
 
 
-def contract() -> str:
-    """The page on the container contract."""
+def contract(page: Path = CONTRACT) -> str:
+    """The page on a contract."""
     lines = []
-    for item in contract_items():
+    for item in contract_items(page):
         file, _, test = item.get("test", "").partition("::")
         shown = f"[`{test}`](../{file})" if test else ""
         lines.append(f"| {item['name']} | {item['kept']} | {item['how']} | {shown} |")
-    return CONTRACT_HEAD + "\n".join(lines) + "\n"
+    return CONTRACTS[page] + "\n".join(lines) + "\n"
 
 
 def operations() -> list[str]:
@@ -184,4 +196,5 @@ def _table(rows: list[list[str]]) -> str:
 if __name__ == "__main__":
     TARGETS.write_text(targets())
     FIDELITY.write_text(fidelity())
-    CONTRACT.write_text(contract())
+    for page in CONTRACTS:
+        page.write_text(contract(page))
