@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -23,6 +22,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from fast_container import write_image
 from measure import machine
 from stagemaker.environment import Who, stage_environment
 from stagemaker.sagemaker.invocation_http import Connection, open_connection, request_bytes
@@ -37,34 +37,6 @@ ROUNDS = 5
 REQUESTS = 2000
 CONNECTIONS = 16
 
-SERVER = f"""#!{sys.executable} -S
-import asyncio, os, signal
-PORT = int(os.environ["SAGEMAKER_BIND_TO_PORT"])
-class Server(asyncio.Protocol):
-    def connection_made(self, transport):
-        self.transport, self.data = transport, b""
-    def data_received(self, data):
-        self.data += data
-        head, end, body = self.data.partition(b"\\r\\n\\r\\n")
-        if not end:
-            return
-        length = head.lower().partition(b"content-length: ")[2].partition(b"\\r\\n")[0]
-        if len(body) < int(length or 0):
-            return
-        self.data = b""
-        answer = b"%d" % PORT
-        self.transport.write(
-            b"HTTP/1.1 200 OK\\r\\ncontent-type: text/csv\\r\\ncontent-length: %d\\r\\n\\r\\n" % len(answer) + answer)
-async def main():
-    server = await asyncio.get_running_loop().create_server(Server, "127.0.0.1", PORT)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.close)
-    await server.serve_forever()
-try:
-    asyncio.run(main())
-except asyncio.CancelledError:
-    pass
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Figures:
@@ -74,10 +46,9 @@ class Figures:
     per_second: float
 
 
-def host(stage: RunningStage) -> None:
+def host(stage: RunningStage, image: str) -> None:
     """An endpoint on one instance."""
     sagemaker = stage.client("sagemaker")
-    image = f"123456789012.dkr.ecr.us-east-1.amazonaws.com/{NAME}:1"
     sagemaker.create_model(ModelName=NAME, ExecutionRoleArn=stage.role_arn, PrimaryContainer={"Image": image})
     variant = {"VariantName": "AllTraffic", "ModelName": NAME, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
     sagemaker.create_endpoint_config(EndpointConfigName=NAME, ProductionVariants=[variant])
@@ -161,15 +132,13 @@ async def figures(stage: RunningStage, port: int) -> list[tuple[Figures, Figures
 def main() -> None:
     """Print a table of its own: its figures are no ratios."""
     with tempfile.TemporaryDirectory() as folder:
-        image = Path(folder) / "images" / NAME
-        image.mkdir(parents=True)
-        (image / "serve").write_text(SERVER)
-        (image / "serve").chmod(0o755)
-        stage = start_stage(Path(folder) / "state", images=image.parent)
+        images = Path(folder) / "images"
+        image = write_image(images, NAME)
+        stage = start_stage(Path(folder) / "state", images=images)
         try:
-            host(stage)
+            host(stage, image)
             runtime = stage.client("sagemaker-runtime")
-            port = json.loads(runtime.invoke_endpoint(EndpointName=NAME, Body=b"")["Body"].read())
+            port = json.loads(runtime.invoke_endpoint(EndpointName=NAME, Body=b"port")["Body"].read())
             pairs = asyncio.run(figures(stage, port))
             ours, theirs = asyncio.run(clients(port))
         finally:
