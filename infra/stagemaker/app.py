@@ -101,7 +101,7 @@ class Stage:
             stop_grace=min(settings.stop_grace, STOP_SECONDS),
         )
         pool = Pool()
-        fleets = Fleets(folder.endpoints, roles, logs, pool.under_way)
+        fleets = Fleets(folder.endpoints, roles, logs, metrics, pool.under_way)
         endpoints = Endpoints(documents, fleets, self.backing, Ground(images, folder.stage_file, quotas, threads=1))
         runtime = Runtime(settings.account, fleets, InvocationMetrics(metrics), DataCapture(roles, objects), pool=pool)
         self._gateway.runtime = runtime

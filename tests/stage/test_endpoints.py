@@ -65,6 +65,10 @@ def test_endpoint_from_its_data_to_its_end(hosting: Hosting) -> None:
     assert stream["logStreamName"].startswith("AllTraffic/i-")
     events = logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"])["events"]
     assert events[0]["message"] == "starting"
+    metrics = hosting.stage.client("cloudwatch").list_metrics(Namespace="/aws/sagemaker/Endpoints")["Metrics"]
+    assert {metric["MetricName"] for metric in metrics} == {"CPUUtilization", "MemoryUtilization", "DiskUtilization"}
+    dimensions = [{"Name": "EndpointName", "Value": "Shop"}, {"Name": "VariantName", "Value": "AllTraffic"}]
+    assert all(metric["Dimensions"] == dimensions for metric in metrics)
 
 
 def test_what_fails_later_is_said_in_the_failure_reason(hosting: Hosting) -> None:
