@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from stagemaker.sagemaker.bill import Line, as_json, as_text
+from stagemaker.sagemaker.bill import Line, as_json, as_text, bill
+from stagemaker.sagemaker.documents import Documents
 from stagemaker.sagemaker.instance_types import instance_types, needs_accelerator
 from stagemaker.sagemaker.quotas import HOSTS_OF_A_JOB, Quotas
+from stagemaker.sagemaker.transform_job import TRANSFORM_JOB
+from stagemaker.store import Store
 from stagemaker.wire.errors import AwsError
 
 
@@ -76,3 +79,19 @@ def test_bill_adds_up() -> None:
     assert "no price" in text
     assert max(map(len, text.splitlines()[:-1])) <= 80
     assert "nothing to pay" in as_text([])
+
+
+def test_transform_jobs_are_on_the_bill(tmp_path: Path) -> None:
+    """From their start on instances to their end, or until now; one that never had instances is not there."""
+    store = Store(tmp_path / "stage.db")
+    documents = Documents(store, "123456789012")
+    resources = {"InstanceType": "ml.m5.large", "InstanceCount": 2}
+    started = {"TransformStartTime": 1000.0, "TransformResources": resources}
+    for number, members in enumerate(({**started, "TransformEndTime": 4600.5}, started, {})):
+        document = {"TransformJobStatus": "Completed", "CreationTime": float(number), **members}
+        documents.create(TRANSFORM_JOB, "us-east-1", f"job-{number}", document, {})
+    store.close()
+    over, running = bill(tmp_path / "stage.db")
+    assert (over.job, over.instances, over.billable_seconds, over.saved) == ("job-0", 2, 3600, 0.0)
+    assert over.usd == pytest.approx(0.23)
+    assert running.billable_seconds > 3600

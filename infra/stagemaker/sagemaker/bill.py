@@ -1,4 +1,4 @@
-"""What the training jobs would have cost on AWS, from the documents that Describe answers from."""
+"""What the training and transform jobs would have cost on AWS, from the documents that Describe answers from."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from stagemaker.sagemaker.documents import Document, Documents
 from stagemaker.sagemaker.instance_types import instance_types
 from stagemaker.sagemaker.training_events import ON_INSTANCES, SPOT_BILLED_SHARE
 from stagemaker.sagemaker.training_job import TRAINING_JOB
+from stagemaker.sagemaker.transform_job import TRANSFORM_JOB
 from stagemaker.store import Store
 
 
@@ -41,7 +42,7 @@ def as_json(lines: Sequence[Line]) -> str:
 def as_text(lines: Sequence[Line]) -> str:
     """A table for the terminal, at most 80 columns wide but for long names."""
     if not lines:
-        return "No training job has had an instance yet: nothing to pay."
+        return "No job has had an instance yet: nothing to pay."
     rows = [f"{'job':<30} {'instances':<18} {'billed':>8} {'of':>8} {'USD':>10}"]
     for line in lines:
         instances = f"{line.instances} x {line.instance_type}"
@@ -61,7 +62,7 @@ def _sum(lines: Sequence[Line], member: str) -> float:
 
 
 def bill(database: Path) -> list[Line]:
-    """A line for each job that has had instances, in the order of their creation; prices are us-east-1's."""
+    """A line for each job that has had instances, training jobs first, the oldest first; prices are us-east-1's."""
     store = Store(database)
     try:
         return list(_lines(Documents(store, account="")))
@@ -72,20 +73,27 @@ def bill(database: Path) -> list[Line]:
 def _lines(documents: Documents) -> Iterator[Line]:
     for region, name, document in documents.all_of(TRAINING_JOB):
         if "TrainingStartTime" in document:
-            resources = document["ResourceConfig"]
-            trained, billed = _seconds(document)
-            known = instance_types().get(resources["InstanceType"])
-            rate = known.usd_per_hour / 3600 * resources["InstanceCount"] if known else None
-            yield Line(
-                region,
-                name,
-                resources["InstanceType"],
-                resources["InstanceCount"],
-                trained,
-                billed,
-                usd=None if rate is None else billed * rate,
-                saved=None if rate is None else (trained - billed) * rate,
-            )
+            yield _line(region, name, document["ResourceConfig"], *_seconds(document))
+    for region, name, document in documents.all_of(TRANSFORM_JOB):
+        if "TransformStartTime" in document:
+            seconds = int(document.get("TransformEndTime", time.time()) - document["TransformStartTime"])
+            yield _line(region, name, document["TransformResources"], seconds, seconds)
+
+
+def _line(region: str, name: str, resources: Document, used: int, billed: int) -> Line:
+    kind, count = resources["InstanceType"], resources["InstanceCount"]
+    known = instance_types().get(kind)
+    rate = known.usd_per_hour / 3600 * count if known else None
+    return Line(
+        region,
+        name,
+        kind,
+        count,
+        used,
+        billed,
+        usd=None if rate is None else billed * rate,
+        saved=None if rate is None else (used - billed) * rate,
+    )
 
 
 def _seconds(document: Document) -> tuple[int, int]:
