@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import batch_transform
 import cold_start
 import gateway_cost
 import invocations
@@ -14,7 +15,7 @@ from measure import HEAD, machine
 if __name__ == "__main__":
     print(machine(), end="\n\n")
     print(HEAD)
-    for benchmark in (cold_start, job_overhead, pipe_mode, unchanged_check, gateway_cost):
+    for benchmark in (cold_start, job_overhead, pipe_mode, unchanged_check, gateway_cost, batch_transform):
         print(benchmark.run().row(), flush=True)
     print()
     large_objects.main()
