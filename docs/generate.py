@@ -22,6 +22,7 @@ TARGETS = FIDELITY.with_name("targets.md")
 DIFFERENCES = TARGETS.with_suffix(".toml")
 LABS = FIDELITY.parents[1] / "labs"
 CONTRACT = Path(__file__).parent / "training-contract.md"
+HOSTING_CONTRACT = FIDELITY.with_name("hosting-contract.md")
 TRANSFORM_CONTRACT = CONTRACT.with_name("transform-contract.md")
 
 HEAD = """# What is honoured
@@ -128,7 +129,20 @@ shows it.
 |---|---|---|---|
 """
 
-CONTRACTS = {CONTRACT: CONTRACT_HEAD, TRANSFORM_CONTRACT: TRANSFORM_CONTRACT_HEAD}
+HOSTING_CONTRACT_HEAD = """# The hosting contract, item by item
+
+Made from `hosting-contract.toml` by `python docs/generate.py`; do not edit. Each item that is kept names a test that
+looks at it from inside a container, or from outside through the API.
+
+| item | kept | how | test |
+|---|---|---|---|
+"""
+
+CONTRACTS = {
+    CONTRACT: CONTRACT_HEAD,
+    HOSTING_CONTRACT: HOSTING_CONTRACT_HEAD,
+    TRANSFORM_CONTRACT: TRANSFORM_CONTRACT_HEAD,
+}
 """What stands above the items, by page."""
 
 

@@ -21,6 +21,12 @@ else:
     Account = Any
 
 
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+}
+
+
 @pytest.fixture
 def hosting(account: Account) -> Hosting:
     """An account without models."""
@@ -81,8 +87,12 @@ def test_what_fails_later_is_said_in_the_failure_reason(hosting: Hosting) -> Non
     hosting.model("gone", hosting.container(data="gone.tar.gz"))
     hosting.model("plain", hosting.container(data="plain.tar.gz"))
     hosting.model("nobody", hosting.container("nobody/has-this:1"))
+    iam = hosting.stage.client("iam")
+    role = iam.create_role(RoleName="short-lived", AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
+    hosting.sagemaker.create_model(ModelName="unowned", ExecutionRoleArn=role, PrimaryContainer=hosting.container())
+    iam.delete_role(RoleName="short-lived")
     s3.delete_object(Bucket="data", Key="gone.tar.gz")
-    names = ("dies", "second-dies", "gone", "plain", "nobody")
+    names = ("dies", "second-dies", "gone", "plain", "nobody", "unowned")
     for name in names:
         hosting.config(name, {"VariantName": "V", "ModelName": name})
         hosting.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
@@ -97,6 +107,7 @@ def test_what_fails_later_is_said_in_the_failure_reason(hosting: Hosting) -> Non
         'Failed to extract model data archive for container "container_1" from URL "s3://data/plain.tar.gz". Please'
     )
     assert "Please make sure all images included in the model for the production variant V exist" in reasons["nobody"]
+    assert reasons["unowned"].startswith(f"Could not assume role {role}.")
     with pytest.raises(WaiterError, match="terminal failure state"):
         hosting.sagemaker.get_waiter("endpoint_in_service").wait(EndpointName="dies")
     with pytest.raises(ClientError, match="It can only be deleted"):
