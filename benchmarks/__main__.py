@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import batch_transform
 import cold_start
 import gateway_cost
+import invocations
 import job_overhead
 import large_objects
 import pipe_mode
@@ -15,10 +17,12 @@ from measure import HEAD, machine
 if __name__ == "__main__":
     print(machine(), end="\n\n")
     print(HEAD)
-    for benchmark in (cold_start, job_overhead, pipe_mode, unchanged_check, gateway_cost):
+    for benchmark in (cold_start, job_overhead, pipe_mode, unchanged_check, gateway_cost, batch_transform):
         print(benchmark.run().row(), flush=True)
     for several in (xgboost_training, xgboost_invocations):
         for comparison in several.run():
             print(comparison.row(), flush=True)
     print()
     large_objects.main()
+    print()
+    invocations.main()

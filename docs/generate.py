@@ -1,7 +1,7 @@
 """Writes the generated pages: `python docs/generate.py`.
 
-`fidelity.md` comes from the tables that the stage itself obeys, `training-contract.md` and `tuning-contract.md` from
-the TOML files of their names, whose tests are checked to exist, `targets.md` from the labs and `targets.toml`.
+`fidelity.md` comes from the tables that the stage itself obeys, the contracts from the TOML files of their names,
+whose tests are checked to exist, `targets.md` from the labs and `targets.toml`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ DIFFERENCES = TARGETS.with_suffix(".toml")
 LABS = FIDELITY.parents[1] / "labs"
 CONTRACT = Path(__file__).parent / "training-contract.md"
 TUNING_CONTRACT = CONTRACT.with_name("tuning-contract.md")
+HOSTING_CONTRACT = CONTRACT.with_name("hosting-contract.md")
+TRANSFORM_CONTRACT = CONTRACT.with_name("transform-contract.md")
 
 HEAD = """# What is honoured
 
@@ -142,6 +144,32 @@ shows it. How good the searches are is in [benchmarks/README.md](../benchmarks/R
 |---|---|---|---|
 """
 
+TRANSFORM_CONTRACT_HEAD = """# Batch transform, item by item
+
+Made from `transform-contract.toml` by `python docs/generate.py`; do not edit. Each item that is kept names a test that
+shows it.
+
+| item | kept | how | test |
+|---|---|---|---|
+"""
+
+HOSTING_CONTRACT_HEAD = """# The hosting contract, item by item
+
+Made from `hosting-contract.toml` by `python docs/generate.py`; do not edit. Each item that is kept names a test that
+looks at it from inside a container, or from outside through the API.
+
+| item | kept | how | test |
+|---|---|---|---|
+"""
+
+CONTRACTS = {
+    CONTRACT: CONTRACT_HEAD,
+    TUNING_CONTRACT: TUNING_CONTRACT_HEAD,
+    HOSTING_CONTRACT: HOSTING_CONTRACT_HEAD,
+    TRANSFORM_CONTRACT: TRANSFORM_CONTRACT_HEAD,
+}
+"""What stands above the items, by page."""
+
 
 def contract_items(page: Path = CONTRACT) -> list[dict[str, str]]:
     """The items of a page: `name`, `kept`, `how`, and `test` where there is one."""
@@ -150,13 +178,13 @@ def contract_items(page: Path = CONTRACT) -> list[dict[str, str]]:
 
 
 def contract(page: Path = CONTRACT) -> str:
-    """The page on the container contract, or on tuning."""
+    """The page on a contract."""
     lines = []
     for item in contract_items(page):
         file, _, test = item.get("test", "").partition("::")
         shown = f"[`{test}`](../{file})" if test else ""
         lines.append(f"| {item['name']} | {item['kept']} | {item['how']} | {shown} |")
-    return (CONTRACT_HEAD if page == CONTRACT else TUNING_CONTRACT_HEAD) + "\n".join(lines) + "\n"
+    return CONTRACTS[page] + "\n".join(lines) + "\n"
 
 
 def operations() -> list[str]:
@@ -207,5 +235,5 @@ def _table(rows: list[list[str]]) -> str:
 if __name__ == "__main__":
     TARGETS.write_text(targets())
     FIDELITY.write_text(fidelity())
-    CONTRACT.write_text(contract())
-    TUNING_CONTRACT.write_text(contract(TUNING_CONTRACT))
+    for page in CONTRACTS:
+        page.write_text(contract(page))

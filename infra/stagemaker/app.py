@@ -112,17 +112,17 @@ class Stage:
             folder.stage_file,
             quotas,
             slots=os.cpu_count() or 1,
-            threads=1,
+            threads=os.cpu_count() or 1,  # unlike trainings, requests that overlap on a core only take turns
             stop_grace=min(settings.stop_grace, STOP_SECONDS),
         )
         pool = Pool()
-        fleets = Fleets(folder.endpoints, roles, logs, pool.under_way)
+        fleets = Fleets(folder.endpoints, roles, logs, metrics, pool.under_way)
         endpoints = Endpoints(documents, fleets, self.backing, Ground(images, folder.stage_file, quotas, threads=1))
         runtime = Runtime(settings.account, fleets, InvocationMetrics(metrics), DataCapture(roles, objects), pool=pool)
         self._gateway.runtime = runtime
         parts = [
             training_jobs,
-            TuningJobs(documents, training_jobs, images),
+            TuningJobs(documents, training_jobs, images, self.backing),
             Models(documents, roles, objects),
             EndpointConfigs(documents),
             endpoints,

@@ -21,6 +21,12 @@ else:
     Account = Any
 
 
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+}
+
+
 @pytest.fixture
 def hosting(account: Account) -> Hosting:
     """An account without models."""
@@ -65,6 +71,10 @@ def test_endpoint_from_its_data_to_its_end(hosting: Hosting) -> None:
     assert stream["logStreamName"].startswith("AllTraffic/i-")
     events = logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"])["events"]
     assert events[0]["message"] == "starting"
+    metrics = hosting.stage.client("cloudwatch").list_metrics(Namespace="/aws/sagemaker/Endpoints")["Metrics"]
+    assert {metric["MetricName"] for metric in metrics} == {"CPUUtilization", "MemoryUtilization", "DiskUtilization"}
+    dimensions = [{"Name": "EndpointName", "Value": "Shop"}, {"Name": "VariantName", "Value": "AllTraffic"}]
+    assert all(metric["Dimensions"] == dimensions for metric in metrics)
 
 
 def test_what_fails_later_is_said_in_the_failure_reason(hosting: Hosting) -> None:
@@ -77,8 +87,12 @@ def test_what_fails_later_is_said_in_the_failure_reason(hosting: Hosting) -> Non
     hosting.model("gone", hosting.container(data="gone.tar.gz"))
     hosting.model("plain", hosting.container(data="plain.tar.gz"))
     hosting.model("nobody", hosting.container("nobody/has-this:1"))
+    iam = hosting.stage.client("iam")
+    role = iam.create_role(RoleName="short-lived", AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
+    hosting.sagemaker.create_model(ModelName="unowned", ExecutionRoleArn=role, PrimaryContainer=hosting.container())
+    iam.delete_role(RoleName="short-lived")
     s3.delete_object(Bucket="data", Key="gone.tar.gz")
-    names = ("dies", "second-dies", "gone", "plain", "nobody")
+    names = ("dies", "second-dies", "gone", "plain", "nobody", "unowned")
     for name in names:
         hosting.config(name, {"VariantName": "V", "ModelName": name})
         hosting.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
@@ -93,6 +107,7 @@ def test_what_fails_later_is_said_in_the_failure_reason(hosting: Hosting) -> Non
         'Failed to extract model data archive for container "container_1" from URL "s3://data/plain.tar.gz". Please'
     )
     assert "Please make sure all images included in the model for the production variant V exist" in reasons["nobody"]
+    assert reasons["unowned"].startswith(f"Could not assume role {role}.")
     with pytest.raises(WaiterError, match="terminal failure state"):
         hosting.sagemaker.get_waiter("endpoint_in_service").wait(EndpointName="dies")
     with pytest.raises(ClientError, match="It can only be deleted"):
@@ -129,6 +144,42 @@ def test_update_loses_no_request_and_a_failed_one_changes_nothing(hosting: Hosti
     assert hosting.invoke("live") == b"3x"
     assert set(answers) <= {b"0x", b"1x", b"2x", b"3x"}
     assert answers == sorted(answers)
+
+
+def canary(seconds: int) -> dict[str, Any]:
+    """Half of the traffic for so long, then all of it."""
+    size = {"Type": "CAPACITY_PERCENT", "Value": 50}
+    routing = {"Type": "CANARY", "WaitIntervalInSeconds": seconds, "CanarySize": size}
+    return {"BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": routing}}
+
+
+def test_canary_takes_its_share_first(hosting: Hosting) -> None:
+    """While the canary bakes both fleets answer, and the endpoint can be deleted; after the waits only the new one."""
+    for name in ("long", "short"):
+        hosting.serve(name, hosting.container(MARK="a"))
+    hosting.model("b", hosting.container(MARK="b"))
+    hosting.config("b", {"VariantName": "AllTraffic", "ModelName": "b"})
+    for name, seconds in (("long", 3600), ("short", 0)):
+        hosting.sagemaker.update_endpoint(EndpointName=name, EndpointConfigName="b", DeploymentConfig=canary(seconds))
+    seen = set()
+
+    def both() -> bool:
+        seen.add(hosting.invoke("long"))
+        return len(seen) == 2
+
+    wait_for(both)
+    description = hosting.sagemaker.describe_endpoint(EndpointName="long")
+    assert description["EndpointStatus"] == "Updating"
+    assert description["EndpointConfigName"] == "long"
+    [variant] = description["PendingDeploymentSummary"]["ProductionVariants"]
+    assert variant["VariantStatus"][0]["Status"] == "Baking"
+    hosting.sagemaker.delete_endpoint(EndpointName="long")
+    hosting.sagemaker.get_waiter("endpoint_deleted").wait(EndpointName="long")
+    description = hosting.settle("short")
+    assert description["EndpointConfigName"] == "b"
+    assert description["LastDeploymentConfig"] == canary(0)
+    assert "PendingDeploymentSummary" not in description
+    assert {hosting.invoke("short") for _ in range(6)} == {b"bx"}
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ thread must live as long as the containers: the kernel ends a container when the
 from __future__ import annotations
 
 import http.client
+import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ PING_SECONDS = 2.0
 """For one answer to `GET /ping`."""
 STOP_SECONDS = 30.0
 """Between SIGTERM and SIGKILL."""
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.1
 _TICK = 0.02
 
 
@@ -172,7 +173,7 @@ class ModelServer:
             raise ServerFault(FaultKind.IMAGE, each.spec, position, problem)
         try:
             each.start()
-        except OSError as error:
+        except (OSError, subprocess.SubprocessError) as error:  # the latter where the namespace cannot be had
             detail = f"the program cannot be started: {error}"
             each.note(detail)
             raise ServerFault(FaultKind.IMAGE, each.spec, position, detail) from error

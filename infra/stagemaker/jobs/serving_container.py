@@ -121,8 +121,10 @@ class ServingContainer:
             self._container.kill()
             while self._container.poll() is None:
                 time.sleep(0.005)
-        if self._pump is not None:
+        if self._container is not None and self._pump is not None:
             self._pump.join(timeout=_LAST_LINES_SECONDS)
+            if not self._pump.is_alive():  # else somebody has escaped with the other end
+                self._container.output.close()
             self._pump = None
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from stagemaker.jobs.directory import remove_tree
 from stagemaker.jobs.model_server import STOP_SECONDS, Address, FaultKind
+from stagemaker.jobs.record import UsageEvent
 from stagemaker.jobs.serving_runner import CREDENTIALS, SPEC
 from stagemaker.jobs.serving_spec import InstanceSpec
 from stagemaker.ports import Credentials
@@ -23,6 +24,7 @@ from stagemaker.ports import Credentials
 _LOG = logging.getLogger(__name__)
 _SPARE_SECONDS = 10.0
 """For a runner to end after its containers have."""
+_LAST_REPORTS_SECONDS = 1.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 """Before a runner that has ended by itself is started once more."""
 
@@ -49,18 +51,21 @@ class InstanceFaultError(Exception):
 
 
 class ServingInstance:
-    """One instance. `changed()` is called whenever it becomes healthy or ceases to be.
+    """One instance. `changed()` is called whenever it becomes healthy or ceases to be, `used(event)` once a minute.
 
     Once it has been in service it comes back by itself, for as long as `stop` is not called.
     """
 
-    def __init__(self, folder: Path, spec: InstanceSpec, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, folder: Path, spec: InstanceSpec, changed: Callable[[], None], used: Callable[[UsageEvent], None]
+    ) -> None:
         self.folder = folder
         self.spec = spec
         self.healthy = False
         self.addresses: tuple[Address, ...] = ()
         """Where the containers listen, in their order; none before the first time in service."""
         self._changed = changed
+        self._used = used
         self._process: subprocess.Popen[bytes] | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
@@ -111,6 +116,8 @@ class ServingInstance:
             if not await _ended(process, grace + _SPARE_SECONDS):
                 self._close_stdin(process)
                 await _ended(process, _SPARE_SECONDS)
+            if self._task is not None:  # it may still have to read the last reports
+                await asyncio.wait({self._task}, timeout=_LAST_REPORTS_SECONDS)
         self._end_task()
         self.kill()
 
@@ -200,6 +207,8 @@ class ServingInstance:
                 self._settled.set_result(None)
         elif report["event"] == "unhealthy":
             self._set_health(healthy=False)
+        elif report.pop("event") == UsageEvent.kind:
+            self._used(UsageEvent(**report))
 
     def _set_health(self, *, healthy: bool) -> None:
         if healthy != self.healthy:

@@ -15,12 +15,15 @@ import threading
 import time
 import traceback
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
 from stagemaker.jobs.model_server import STOP_SECONDS, ModelServer, ServerFault
 from stagemaker.jobs.processes import adopt_orphans, kill_descendants
+from stagemaker.jobs.record import UsageEvent
 from stagemaker.jobs.serving_spec import InstanceSpec
+from stagemaker.jobs.usage import UsageMeter
 from stagemaker.ports import Credentials
 
 SPEC, CREDENTIALS = "spec.json", "credentials.json"
@@ -29,6 +32,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 """Before a container that has ended is started once more. It grows when that happens again and again."""
 _WELL_SECONDS = 60.0
 """A container that has run for so long has recovered."""
+_USAGE_SECONDS = 10.0
+"""Between two looks at what the instance uses: endpoints run for days, and each look reads all of /proc."""
 
 
 class _StopRequested(Exception):  # noqa: N818 - a wish, no error
@@ -47,6 +52,15 @@ class InstanceRunner:
         self._stop = threading.Event()
         self._grace = STOP_SECONDS
         self._server: ModelServer | None = None
+        # The runner is part of it: what a container has used that has ended is counted with the runner's.
+        self._usage = UsageMeter(
+            folder.name,
+            os.getpid(),
+            folder,
+            self.spec.volume_bytes,
+            self.spec.memory_bytes,
+            longest_pause=_USAGE_SECONDS,
+        )
 
     def run(self) -> None:
         """Until told to stop, or until the instance cannot come into service."""
@@ -71,15 +85,17 @@ class InstanceRunner:
             )
         finally:
             if self._server is not None:
+                self._tell_usage(self._usage.close())
                 self._server.stop(self._grace)
                 kill_descendants()
                 self._server.close()
 
     def _watch(self, server: ModelServer) -> None:
-        """Start again what ends. Raises _StopRequested."""
+        """Start again what ends, and measure what the instance uses. Raises _StopRequested."""
         pause, since = _FIRST_PAUSE, time.monotonic()
         while True:
             self._wait(_TICK)
+            self._tell_usage(self._usage.look())
             if not (ended := server.ended()):
                 continue
             self._report("unhealthy", containers=ended)
@@ -93,6 +109,10 @@ class InstanceRunner:
                         break
             since = time.monotonic()
             self._report("healthy", addresses=[[each.container, each.host, each.port] for each in server.addresses])
+
+    def _tell_usage(self, event: UsageEvent | None) -> None:
+        if event is not None:
+            self._report(event.kind, **asdict(event))
 
     def _wait(self, seconds: float) -> None:
         if self._stop.wait(seconds):

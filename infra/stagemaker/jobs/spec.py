@@ -183,7 +183,7 @@ class TrainingSpec:
             return _made(
                 cls,
                 document,
-                program=_program(document["program"]),
+                program=read_program(document["program"]),
                 channels=tuple(map(_channel, document["channels"])),
                 arguments=tuple(document.get("arguments", ("train",))),
                 checkpoints=_checkpoints(document.get("checkpoints")),
@@ -216,7 +216,8 @@ def _channel(document: dict[str, Any]) -> ChannelSource:
     )
 
 
-def _program(document: dict[str, Any]) -> Program:
+def read_program(document: dict[str, Any]) -> Program:
+    """From the JSON of one. Raises KeyError, TypeError."""
     return _made(Program, document, command=tuple(document["command"]), preload=tuple(document.get("preload", ())))
 
 

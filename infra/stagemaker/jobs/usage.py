@@ -16,7 +16,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
 
 class UsageMeter:
-    """Looks at the processes below `pids`: often at first, so that a short job is seen, then once a second.
+    """Looks at the processes below `pids`: often at first, so that a short job is seen, then each `longest_pause` (s).
 
     `pids` is one process, or says at each look which they are. Memory is told in percent of `memory_bytes`, or of
     this machine's where the instance type is not known.
@@ -29,6 +29,7 @@ class UsageMeter:
         folder: Path,
         volume_bytes: int,
         memory_bytes: int | None = None,
+        longest_pause: float = _LONGEST_PAUSE,
     ) -> None:
         self.disk_bytes = folder_bytes(folder)
         """What the host's folder held when last looked at."""
@@ -37,7 +38,7 @@ class UsageMeter:
         self._folder = folder
         self._volume_bytes = volume_bytes
         self._memory_bytes = memory_bytes or total_memory()
-        self._pause = _FIRST_PAUSE
+        self._pause, self._longest_pause = _FIRST_PAUSE, longest_pause
         self._next = time.monotonic()
         self._since = time.monotonic()
         self._cpu_before = self._cpu = 0.0
@@ -49,7 +50,7 @@ class UsageMeter:
         if now < self._next:
             return None
         self.disk_bytes = folder_bytes(self._folder)
-        self._pause = min(_LONGEST_PAUSE, self._pause * 2)
+        self._pause = min(self._longest_pause, self._pause * 2)
         self._next = now + self._pause
         pids = [self._pids] if isinstance(self._pids, int) else self._pids()
         processes = [each for pid in pids for each in tree(pid)]

@@ -1,10 +1,10 @@
-"""What the training jobs would have cost on AWS, from the documents that Describe answers from."""
+"""What the training and transform jobs would have cost on AWS, from the documents that Describe answers from."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from stagemaker.sagemaker.instance_types import instance_types
 from stagemaker.sagemaker.ledger import Ledger
 from stagemaker.sagemaker.training_events import ON_INSTANCES, SPOT_BILLED_SHARE
 from stagemaker.sagemaker.training_job import TRAINING_JOB
+from stagemaker.sagemaker.transform_job import TRANSFORM_JOB
 from stagemaker.store import Store
 
 
@@ -68,7 +69,7 @@ def as_text(groups: Sequence[Group]) -> str:
     """A table for the terminal, at most 80 columns wide but for long names."""
     lines = [line for group in groups for line in group.lines]
     if not lines:
-        return "No training job has had an instance yet: nothing to pay."
+        return "No job has had an instance yet: nothing to pay."
     rows = [f"{'job':<30} {'instances':<18} {'billed':>8} {'of':>8} {'USD':>10}"]
     titled = any(group.title for group in groups if group.lines)
     for group in groups:
@@ -109,30 +110,45 @@ def bill(database: Path) -> list[Line]:
     """A line for each job that has had instances, deleted ones too, by their creation; prices are us-east-1's."""
     store = Store(database)
     try:
-        jobs = [*Ledger(store).jobs(), *Documents(store, account="").all_of(TRAINING_JOB)]
-        return list(_lines(sorted(jobs, key=lambda job: job[2]["CreationTime"])))
+        documents = Documents(store, account="")
+        trainings = [*Ledger(store).jobs(), *documents.all_of(TRAINING_JOB)]
+        lines = [(job[2]["CreationTime"], line) for job in trainings for line in _training(*job)]
+        lines += [
+            (job[2]["CreationTime"], line) for job in documents.all_of(TRANSFORM_JOB) for line in _transform(*job)
+        ]
+        return [line for _, line in sorted(lines, key=lambda dated: dated[0])]
     finally:
         store.close()
 
 
-def _lines(jobs: Iterable[tuple[str, str, Document]]) -> Iterator[Line]:
-    for region, name, document in jobs:
-        if "TrainingStartTime" in document:
-            resources = document["ResourceConfig"]
-            trained, billed = _seconds(document)
-            known = instance_types().get(resources["InstanceType"])
-            rate = known.usd_per_hour / 3600 * resources["InstanceCount"] if known else None
-            yield Line(
-                region,
-                name,
-                document["OutputDataConfig"]["S3OutputPath"],
-                resources["InstanceType"],
-                resources["InstanceCount"],
-                trained,
-                billed,
-                usd=None if rate is None else billed * rate,
-                saved=None if rate is None else (trained - billed) * rate,
-            )
+def _training(region: str, name: str, document: Document) -> Iterator[Line]:
+    if "TrainingStartTime" in document:
+        output = document["OutputDataConfig"]["S3OutputPath"]
+        yield _line(region, name, output, document["ResourceConfig"], *_seconds(document))
+
+
+def _transform(region: str, name: str, document: Document) -> Iterator[Line]:
+    if "TransformStartTime" in document:
+        output = document["TransformOutput"]["S3OutputPath"]
+        seconds = int(document.get("TransformEndTime", time.time()) - document["TransformStartTime"])
+        yield _line(region, name, output, document["TransformResources"], seconds, seconds)
+
+
+def _line(region: str, name: str, output: str, resources: Document, used: int, billed: int) -> Line:
+    kind, count = resources["InstanceType"], resources["InstanceCount"]
+    known = instance_types().get(kind)
+    rate = known.usd_per_hour / 3600 * count if known else None
+    return Line(
+        region,
+        name,
+        output,
+        kind,
+        count,
+        used,
+        billed,
+        usd=None if rate is None else billed * rate,
+        saved=None if rate is None else (used - billed) * rate,
+    )
 
 
 def _seconds(document: Document) -> tuple[int, int]:

@@ -241,7 +241,9 @@ class Endpoints(Part):
     def _check_room(self, region: str, variants: Iterable[VariantPlan]) -> None:
         """Raise ResourceLimitExceeded for instances that are too many for the quotas or for this machine."""
         used: Counter[str] = Counter()
+        planned = 0
         for where, _, plan in self.plans.all_serving():
+            planned += plan.containers
             if where == region:
                 for each in plan.variants:
                     used[each.instance_type] += len(each.instances)
@@ -252,7 +254,7 @@ class Endpoints(Part):
             containers += len(each.instances) * len(each.spec.containers)
         for instance_type, count in wanted.items():
             self._ground.quotas.check_endpoint(instance_type, used=used[instance_type], wanted=count)
-        running = self.fleets.containers
+        running = max(planned, self.fleets.containers)  # some are on their way, others are still going
         if containers and running + containers > MOST_CONTAINERS:
             raise AwsError(
                 "ResourceLimitExceeded",

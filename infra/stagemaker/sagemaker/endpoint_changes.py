@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from stagemaker.sagemaker import endpoint_document, endpoint_failures, endpoint_traffic
+from stagemaker.sagemaker import endpoint_document, endpoint_failures, endpoint_steps, endpoint_traffic
 from stagemaker.sagemaker.documents import Document, Documents
 from stagemaker.sagemaker.endpoint_document import ENDPOINT
 from stagemaker.sagemaker.fleet import Fleets
@@ -127,10 +126,10 @@ class EndpointChanges:
         try:
             fleet = await self._deploy(key, plan)
         except DeploymentError as error:
-            await self._save(key, _failed(str(error)), lambda: self._plans.drop(*key))
+            await self._save(key, endpoint_steps.failed(str(error)), lambda: self._plans.drop(*key))
             return
         self._fleets.serve(*key, fleet)
-        await self._save(key, _in_service(plan))
+        await self._save(key, endpoint_steps.in_service(plan))
 
     async def _update(self, key: Key) -> None:
         plan, blue = self._plan(key, PlanRole.SUCCESSOR), self._fleets.serving(*key)
@@ -146,26 +145,26 @@ class EndpointChanges:
             await self._roll_back(key, "The update took longer than MaximumExecutionTimeoutInSeconds.")
             return
         self._fleets.serve(*key, green)
-        await self._save(key, _in_service(plan), lambda: self._plans.put(*key, PlanRole.SERVING, plan))
+        await self._save(key, endpoint_steps.in_service(plan), lambda: self._plans.put(*key, PlanRole.SERVING, plan))
         if blue is not None:
             self._retire(blue)
 
     async def _shift(self, key: Key, green: Fleet, traffic: endpoint_traffic.Traffic) -> None:
-        """Move the traffic step by step. When that breaks off, all goes back and the new fleet ends."""
+        """Move the traffic step by step. When that breaks off, all goes back, and the new fleet answers what it has."""
         try:
             for share in (*traffic.steps, 1.0):
                 self._fleets.shift(*key, green, share)
-                await self._save(key, _baking)
+                await self._save(key, endpoint_steps.baking)
                 await self._sleep(traffic.wait)
             await self._sleep(traffic.termination_wait)
         except BaseException:
             self._fleets.shift_back(*key)
-            await self._fleets.end(green)
+            self._retire(green)
             raise
 
     async def _roll_back(self, key: Key, reason: str) -> None:
-        await self._save(key, _rolling_back)
-        await self._save(key, _back_in_service(reason), lambda: self._plans.drop_pending(*key))
+        await self._save(key, endpoint_steps.rolling_back)
+        await self._save(key, endpoint_steps.back_in_service(reason), lambda: self._plans.drop_pending(*key))
 
     async def _resize(self, key: Key) -> None:
         """New instances first; those that are too many go when the new ones are there."""
@@ -177,14 +176,14 @@ class EndpointChanges:
             await self._start(key, fleet)
         except DeploymentError as error:
             fleet.plan = before
-            await self._save(key, _back_in_service(str(error)), lambda: self._plans.drop_pending(*key))
+            await self._save(key, endpoint_steps.back_in_service(str(error)), lambda: self._plans.drop_pending(*key))
             return
         except BaseException:
             fleet.plan = before
             raise
         finally:
             self._fleets.refresh(*key)
-        await self._save(key, _in_service(plan), lambda: self._plans.put(*key, PlanRole.SERVING, plan))
+        await self._save(key, endpoint_steps.in_service(plan), lambda: self._plans.put(*key, PlanRole.SERVING, plan))
         surplus = {each for _, each in before.instances()} - {each for _, each in plan.instances()}
         self._in_background(self._thin_out(fleet, surplus))
 
@@ -196,7 +195,8 @@ class EndpointChanges:
         def forget() -> None:
             with self._documents.store.transaction():
                 self._plans.drop(*key)
-                self._documents.delete(ENDPOINT, *key)
+                if self._documents.find(ENDPOINT, *key) is not None:
+                    self._documents.delete(ENDPOINT, *key)
 
         await self._written(forget)
 
@@ -217,7 +217,7 @@ class EndpointChanges:
                 elif self._plans.get(*key, PlanRole.RESIZED):
                     self.resize(key)
                 elif status != "InService":
-                    self._begin(key, self._save(key, _in_service(plan)))
+                    self._begin(key, self._save(key, endpoint_steps.in_service(plan)))
 
     async def _come_back(self, key: Key, fleet: Fleet) -> None:
         # A role that is gone does not end an endpoint: its instances have keys, and model data, of before.
@@ -310,56 +310,3 @@ class EndpointChanges:
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
                 return
-
-
-Change = Callable[[Document], None]
-
-
-def _failed(reason: str) -> Change:
-    def change(document: Document) -> None:
-        document["EndpointStatus"] = "Failed"
-        document["FailureReason"] = reason
-
-    return change
-
-
-def _in_service(plan: FleetPlan) -> Change:
-    """The endpoint runs the plan, and all traffic goes there."""
-
-    def change(document: Document) -> None:
-        for member in ("PendingDeploymentSummary", "FailureReason", "DataCaptureConfig"):
-            document.pop(member, None)
-        document["EndpointStatus"] = "InService"
-        document["EndpointConfigName"] = plan.config
-        document["ProductionVariants"] = endpoint_document.variants(plan, time.time(), current=plan)
-        if plan.shown_capture is not None:
-            document["DataCaptureConfig"] = dict(plan.shown_capture)
-        if plan.deployment is not None:
-            document["LastDeploymentConfig"] = dict(plan.deployment)
-
-    return change
-
-
-def _baking(document: Document) -> None:
-    """Some of the traffic, or all of it, goes to the new fleet, and both run."""
-    for variant in document["PendingDeploymentSummary"]["ProductionVariants"]:
-        variant["VariantStatus"] = [{"Status": "Baking", "StartTime": time.time()}]
-
-
-def _rolling_back(document: Document) -> None:
-    document["EndpointStatus"] = "RollingBack"
-
-
-def _back_in_service(reason: str) -> Change:
-    """The old fleet goes on; why the new one does not is kept."""
-
-    def change(document: Document) -> None:
-        document.pop("PendingDeploymentSummary", None)
-        document["EndpointStatus"] = "InService"
-        document["FailureReason"] = reason
-        for variant in document["ProductionVariants"]:
-            variant["DesiredWeight"] = variant["CurrentWeight"]
-            variant["DesiredInstanceCount"] = variant["CurrentInstanceCount"]
-            variant.pop("VariantStatus", None)
-
-    return change

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from stagemaker.jobs.directory import remove_tree
 from stagemaker.jobs.model_server import STOP_SECONDS
+from stagemaker.jobs.record import UsageEvent
 from stagemaker.jobs.serving_instance import remove_all_but_logs
-from stagemaker.ports import Credentials, Logs, PortError, Roles
+from stagemaker.ports import Credentials, Datum, Logs, Metrics, PortError, Roles
 from stagemaker.sagemaker.fleet_deployed import Fleet, UnderWay
 from stagemaker.sagemaker.fleet_plan import FleetPlan
 from stagemaker.sagemaker.invocation_route import Route
+from stagemaker.wire.errors import AwsError
+
+_LOG = logging.getLogger(__name__)
+METRIC_NAMESPACE = "/aws/sagemaker/Endpoints"
 
 MOST_CONTAINERS = 40
 """Of all endpoints together. Each is a process with its libraries in memory; AWS has a quota on instances instead."""
@@ -31,11 +39,12 @@ class Fleets:
     `route` is what the runtime asks: a look into a table that changes when the health of an instance does.
     """
 
-    def __init__(self, folder: Path, roles: Roles, logs: Logs, under_way: UnderWay) -> None:
+    def __init__(self, folder: Path, roles: Roles, logs: Logs, metrics: Metrics, under_way: UnderWay) -> None:
         self.under_way = under_way
         self._folder = folder
         self._roles = roles
         self._logs = logs
+        self._metrics = metrics
         self._starting = asyncio.Semaphore(max(4, 2 * (os.cpu_count() or 1)))
         self._serving: dict[tuple[str, str], Fleet] = {}
         self._successors: dict[tuple[str, str], tuple[Fleet, float]] = {}
@@ -49,10 +58,26 @@ class Fleets:
 
     def new(self, region: str, endpoint: str, plan: FleetPlan) -> Fleet:
         """A fleet that runs nothing yet."""
-        fleet = Fleet(plan, self._folder / region, self._starting, lambda: self.refresh(region, endpoint))
+        fleet = Fleet(
+            plan,
+            self._folder / region,
+            self._starting,
+            partial(self.refresh, region, endpoint),
+            partial(self._put_usage, region, endpoint),
+        )
         fleet.grace = self._grace
         self._all.add(fleet)
         return fleet
+
+    def _put_usage(self, region: str, endpoint: str, variant: str, event: UsageEvent) -> None:
+        dimensions = {"EndpointName": endpoint, "VariantName": variant}
+        moment = datetime.fromtimestamp(event.time, tz=UTC)
+        values = {"CPUUtilization": event.cpu, "MemoryUtilization": event.memory, "DiskUtilization": event.disk}
+        data = [Datum(name, value, moment, dimensions, "Percent") for name, value in values.items()]
+        try:
+            self._metrics.put(METRIC_NAMESPACE, data, region=region)
+        except AwsError as error:  # a full disk costs the datum, not the endpoint
+            _LOG.warning("what the endpoint %s uses could not be kept: %s", endpoint, error)
 
     def attach_logs(self, region: str, endpoint: str, plan: FleetPlan) -> None:
         """Let the logs of the plan's instances be read, whether they have started or not."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 from stagemaker.jobs.model_server import STOP_SECONDS
+from stagemaker.jobs.record import UsageEvent
 from stagemaker.jobs.serving_instance import Fault, InstanceFaultError, ServingInstance
 from stagemaker.ports import Credentials
 from stagemaker.sagemaker.fleet_plan import FleetPlan, VariantPlan
@@ -30,9 +32,19 @@ class VariantFaultError(Exception):
 
 
 class Fleet:
-    """The instances of a plan. `changed` is called when one becomes healthy or ceases to be."""
+    """The instances of a plan. `changed` is called when one becomes healthy or ceases to be.
 
-    def __init__(self, plan: FleetPlan, folder: Path, starting: asyncio.Semaphore, changed: Callable[[], None]) -> None:
+    `used` gets what an instance of a variant, whose name comes first, has used in a minute.
+    """
+
+    def __init__(
+        self,
+        plan: FleetPlan,
+        folder: Path,
+        starting: asyncio.Semaphore,
+        changed: Callable[[], None],
+        used: Callable[[str, UsageEvent], None],
+    ) -> None:
         self.plan = plan
         """What there should be; a wider one takes effect with `start`, a narrower one with `end`."""
         self.grace = STOP_SECONDS
@@ -40,6 +52,7 @@ class Fleet:
         self._folder = folder
         self._starting = starting
         self._changed = changed
+        self._used = used
         self._instances: dict[str, ServingInstance] = {}
 
     async def start(self, keys: Mapping[str, Credentials]) -> None:
@@ -81,7 +94,9 @@ class Fleet:
             instance.start(persistent=True)
 
     def _make(self, variant: VariantPlan, instance_id: str) -> ServingInstance:
-        instance = ServingInstance(self._folder / instance_id, variant.spec, self._changed)
+        instance = ServingInstance(
+            self._folder / instance_id, variant.spec, self._changed, partial(self._used, variant.name)
+        )
         self._instances[instance_id] = instance
         return instance
 

@@ -8,6 +8,7 @@ import random
 import time
 from typing import Any
 
+from stagemaker.ports import Events
 from stagemaker.sagemaker import tuning_progress, tuning_request
 from stagemaker.sagemaker.documents import Document, Documents, read_tags
 from stagemaker.sagemaker.family import Family, requested_resource_not_found
@@ -43,12 +44,12 @@ class TuningJobs(Part):
 
     families = (TUNING_JOB,)
 
-    def __init__(self, documents: Documents, training_jobs: TrainingJobs, images: TuningImages) -> None:
+    def __init__(self, documents: Documents, training_jobs: TrainingJobs, images: TuningImages, events: Events) -> None:
         self._documents = documents
         self._training_jobs = training_jobs
         self._images = images
         self._trials = Trials(documents.store)
-        self._search = TuningSearch(documents, TUNING_JOB, training_jobs, self._trials, images)
+        self._search = TuningSearch(documents, TUNING_JOB, training_jobs, self._trials, images, events)
         self._task: asyncio.Task[None] | None = None
         training_jobs.listeners.append(self._search.hear)
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from stagemaker.jobs.record import Event, MetricEvent
+from stagemaker.ports import Events
 from stagemaker.sagemaker import tuning_progress
 from stagemaker.sagemaker.documents import Document, Documents
 from stagemaker.sagemaker.family import Family
@@ -43,14 +44,20 @@ class TuningSearch:
     """Takes each tuning job as far as it can go now. `family` is that of tuning jobs."""
 
     def __init__(
-        self, documents: Documents, family: Family, training_jobs: TrainingJobs, trials: Trials, images: TuningImages
+        self,
+        documents: Documents,
+        family: Family,
+        training_jobs: TrainingJobs,
+        trials: Trials,
+        images: TuningImages,
+        events: Events,
     ) -> None:
         self._documents = documents
         self._family = family
         self._training_jobs = training_jobs
         self._trials = trials
         self._images = images
-        self.state_changes = StateChanges(documents.store, training_jobs.neighbours.events, STATE_CHANGE)
+        self.state_changes = StateChanges(documents.store, events, STATE_CHANGE)
         self.warm_start = WarmStart(documents, family, trials, images)
         self.wake = asyncio.Event()
         """Set when there may be something to do."""
