@@ -68,6 +68,9 @@ test-labs: $(VENV)/.dev
 benchmarks: $(VENV)/.dev
 	@$(BIN)/python benchmarks
 
+soak: $(VENV)/.dev
+	@$(BIN)/python benchmarks/soak.py
+
 picture: $(VENV)/.stage
 	@mkdir -p .build
 	@$(BIN)/python -m stagemaker_labs.demo 03 --file labs/03-builtin-xgboost/author/wrong/label_last.py \
