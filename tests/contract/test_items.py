@@ -1,4 +1,4 @@
-"""The tables of the training container contract and of tuning are true as far as a table can be."""
+"""The tables of the contracts are true as far as a table can be."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def generate() -> ModuleType:
     return module
 
 
-PAGES = (generate().CONTRACT, generate().TUNING_CONTRACT)
+PAGES = tuple(generate().CONTRACTS)
 ITEMS = [item for page in PAGES for item in generate().contract_items(page)]
 
 

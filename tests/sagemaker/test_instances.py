@@ -1,4 +1,4 @@
-"""Instance types, quotas and the bill."""
+"""Instance types and quotas."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from stagemaker.sagemaker.bill import Line, as_json, as_text
 from stagemaker.sagemaker.instance_types import instance_types, needs_accelerator
 from stagemaker.sagemaker.quotas import HOSTS_OF_A_JOB, Quotas
 from stagemaker.wire.errors import AwsError
@@ -60,19 +59,3 @@ def test_damaged_quotas_are_said_to_be(tmp_path: Path, text: str) -> None:
     (tmp_path / "quotas.json").write_text(text)
     with pytest.raises(AwsError, match=r"quotas\.json must be a JSON object"):
         Quotas(tmp_path / "quotas.json").limits()
-
-
-def test_bill_adds_up() -> None:
-    """A line a job; types without a price are named and not counted; what spot has saved is told apart."""
-    lines = [
-        Line("us-east-1", "one", "ml.m5.large", 2, 100, 100, 0.25, 0.0),
-        Line("us-east-1", "spot", "ml.m5.large", 1, 100, 34, 0.5, 1.0),
-        Line("us-east-1", "odd", "ml.r5.large", 1, 10, 10, None, None),
-    ]
-    sums = json.loads(as_json(lines))
-    assert (sums["usd"], sums["saved"], len(sums["lines"])) == (0.75, 1.0, 3)
-    text = as_text(lines)
-    assert "2 x ml.m5.large" in text
-    assert "no price" in text
-    assert max(map(len, text.splitlines()[:-1])) <= 80
-    assert "nothing to pay" in as_text([])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -34,22 +35,24 @@ def pack(folders: Sequence[Path], archive: Path) -> bool:
     return True
 
 
-def upload_packed(objects: ObjectClient, folders: Sequence[Path], archive: Path, target: S3Uri) -> bool:
+def upload_packed(
+    objects: ObjectClient, folders: Sequence[Path], archive: Path, target: S3Uri, *, kms_key: str | None = None
+) -> bool:
     """Put the contents of `folders` as one archive; whether there were any. Raises ObjectsError, OSError."""
     if not pack(folders, archive):
         return False
-    objects.upload(archive, target)
+    objects.upload(archive, target, kms_key=kms_key)
     return True
 
 
-def upload_files(objects: ObjectClient, folders: Sequence[Path], target: S3Uri) -> bool:
+def upload_files(objects: ObjectClient, folders: Sequence[Path], target: S3Uri, *, kms_key: str | None = None) -> bool:
     """Put each file of `folders` below `target`; whether there were any. Raises ObjectsError, OSError."""
     found = members(folders)
     for name, path in found.items():
-        objects.upload(path, target.join(name))
+        objects.upload(path, target.join(name), kms_key=kms_key)
     return bool(found)
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    root = folder.resolve()
-    return (path for path in folder.rglob("*") if path.is_file() and path.resolve().is_relative_to(root))
+    root = os.path.realpath(folder)  # not Path.resolve, which raises for links that go round in a circle
+    return (p for p in folder.rglob("*") if p.is_file() and Path(os.path.realpath(p)).is_relative_to(root))

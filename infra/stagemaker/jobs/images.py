@@ -2,7 +2,8 @@
 
 AWS's own images are known by repository name and tag; their account and region differ by the place
 and say nothing. A user's image is a folder below the images folder (`stagemaker serve --images DIR`):
-`DIR/<repository>/train` (or `DIR/<repository>:<tag>/train`) is the program that the image would run.
+`DIR/<repository>/train` (or `DIR/<repository>:<tag>/train`) is the program that the image would run, and
+`serve` beside it the one that serves a model.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ class Algorithm:
     module: str
     tags: Mapping[str, tuple[str, ...]]
     metrics: tuple[MetricDefinition, ...]
+    preload: tuple[str, ...] = ()
+    """Modules that take long to import, for kept instances."""
     tuning: TuningRules | None = None
     """What may be searched in it; None when that is not known here."""
 
@@ -44,18 +47,21 @@ class ProcessImages:
         }
         self._folder = folder
 
-    def program(self, image: str) -> Program:
-        """What runs for `image`. Its `problem` says why nothing can; AWS too finds that out only later."""
+    def program(self, image: str, word: str = "train") -> Program:
+        """What runs for `image`, to be given `word` as its argument: `train` or `serve`.
+
+        Its `problem` says why nothing can; AWS too finds that out only later.
+        """
         repository, tag = _parse(image)
         if algorithm := self._algorithms.get(repository):
             tags = algorithm.tags[repository]
             if emulated := _emulated_tag(tag, tags):
                 command = (sys.executable, "-m", algorithm.module)
-                return Program(command, {TAG_VARIABLE: emulated}, trusted=True)
+                return Program(command, {TAG_VARIABLE: emulated}, trusted=True, preload=algorithm.preload)
             return self._none(image, f"{repository} is known here with the tags {', '.join(tags)}")
         if self._folder is not None:
             for name in (f"{repository}:{tag}", repository):
-                program = self._folder / name / "train"
+                program = self._folder / name / word
                 inside = program.resolve().is_relative_to(self._folder.resolve())
                 if inside and program.is_file() and os.access(program, os.X_OK):
                     return Program((str(program),))

@@ -26,6 +26,7 @@ _FILTERS = {
     "StatusEquals": "status = ?",
     "CreationTimeAfter": "created > ?",
     "CreationTimeBefore": "created < ?",
+    "WarmPoolStatusEquals": "json_extract(document, '$.WarmPoolStatus.Status') = ?",
     "LastModifiedTimeAfter": "modified > ?",
     "LastModifiedTimeBefore": "modified < ?",
 }

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from stagemaker.jobs.spec import SCRIPT_MODE
 from stagemaker.jobs.tunable import TuningRules
 from stagemaker.sagemaker import tuning_ranges
-from stagemaker.sagemaker.training_spec import SCRIPT_MODE, Images
+from stagemaker.sagemaker.training_spec import Images
 from stagemaker.sagemaker.tuning_request import entries
 from stagemaker.search.ranges import Space, Value, combinations, texts
 from stagemaker.wire.errors import ValidationError

@@ -8,6 +8,7 @@ import random
 import time
 from typing import Any
 
+from stagemaker.ports import Events
 from stagemaker.sagemaker import tuning_progress, tuning_request
 from stagemaker.sagemaker.documents import Document, Documents, read_tags
 from stagemaker.sagemaker.family import Family, requested_resource_not_found
@@ -43,18 +44,19 @@ class TuningJobs(Part):
 
     families = (TUNING_JOB,)
 
-    def __init__(self, documents: Documents, training_jobs: TrainingJobs, images: TuningImages) -> None:
+    def __init__(self, documents: Documents, training_jobs: TrainingJobs, images: TuningImages, events: Events) -> None:
         self._documents = documents
         self._training_jobs = training_jobs
         self._images = images
         self._trials = Trials(documents.store)
-        self._search = TuningSearch(documents, TUNING_JOB, training_jobs, self._trials, images)
+        self._search = TuningSearch(documents, TUNING_JOB, training_jobs, self._trials, images, events)
         self._task: asyncio.Task[None] | None = None
         training_jobs.listeners.append(self._search.hear)
 
     async def start(self) -> None:
         """Go on with the searches that were not over when the stage last stopped."""
         self._task = asyncio.create_task(self._run(), name="tuning")
+        await self._search.state_changes.start()
 
     async def stop(self) -> None:
         """Leave the training jobs to their runners."""
@@ -62,10 +64,12 @@ class TuningJobs(Part):
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
+        await self._search.state_changes.stop()
 
     def reset(self) -> None:
         """Forget every search, also one that is about to create a job."""
         self._trials.reset()
+        self._search.state_changes.reset()
         if self._task is not None:
             self._task.cancel()
             self._task = asyncio.create_task(self._run(), name="tuning")

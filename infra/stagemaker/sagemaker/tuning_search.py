@@ -16,9 +16,11 @@ from dataclasses import asdict
 
 from stagemaker.contract.failure import FAILURE_REASON_LIMIT
 from stagemaker.jobs.record import Event, MetricEvent
+from stagemaker.ports import Events
 from stagemaker.sagemaker import tuning_progress
 from stagemaker.sagemaker.documents import Document, Documents
 from stagemaker.sagemaker.family import Family
+from stagemaker.sagemaker.state_changes import StateChanges
 from stagemaker.sagemaker.training_job import TRAINING_JOB, TrainingJobs
 from stagemaker.sagemaker.tuning_definition import Definition, TuningImages, jobs_wanted, read_definitions
 from stagemaker.sagemaker.tuning_progress import End
@@ -43,13 +45,20 @@ class TuningSearch:
     """Takes each tuning job as far as it can go now. `family` is that of tuning jobs."""
 
     def __init__(
-        self, documents: Documents, family: Family, training_jobs: TrainingJobs, trials: Trials, images: TuningImages
+        self,
+        documents: Documents,
+        family: Family,
+        training_jobs: TrainingJobs,
+        trials: Trials,
+        images: TuningImages,
+        events: Events,
     ) -> None:
         self._documents = documents
         self._family = family
         self._training_jobs = training_jobs
         self._trials = trials
         self._images = images
+        self.state_changes = StateChanges(documents.store, events, STATE_CHANGE)
         self.warm_start = WarmStart(documents, family, trials, images)
         self.wake = asyncio.Event()
         """Set when there may be something to do."""
@@ -254,7 +263,7 @@ class TuningSearch:
         """Let EventBridge know of the tuning job's status."""
         hidden = (*LISTED, tuning_progress.ENDING)
         shown = {name: value for name, value in document.items() if name not in hidden}
-        self._training_jobs.state_changes.add(region, STATE_CHANGE, document["HyperParameterTuningJobArn"], shown)
+        self.state_changes.add(region, document["HyperParameterTuningJobArn"], shown)
 
 
 def definition_seed(seed: str, index: int) -> int:
