@@ -44,18 +44,19 @@ def serve(layout: Layout, environment: Mapping[str, str]) -> int:
     several = environment.get(MULTI_MODEL_VARIABLE, "").lower() == "true"
     if environment.get(user_module.PROGRAM_VARIABLE):
         return _serve_handlers(layout, environment, several=several)
+    predictor = Predictor(layout.model, environment)
     try:
         version = Version.from_environment(environment)
-        if several:
-            _serve_several(layout, environment, _by_algorithm(version, environment))
-            return 0
-        predictor = Predictor(layout.model, environment)
-        predictor.models()
+        if not several:
+            predictor.models()
     except Exception:
         LOG.exception("Unable to load model")
         return 1
-    pool = _pool(environment)
-    http_server.run(XGBoostService(Inference(predictor, version, environment), environment, pool), environment)
+    pool = ThreadPoolExecutor(threads(None, environment), thread_name_prefix="predict")
+    if several:
+        _serve_several(layout, environment, _by_algorithm(version, environment, pool))
+    else:
+        http_server.run(XGBoostService(Inference(predictor, version, environment), environment, pool), environment)
     return 0
 
 
@@ -79,9 +80,8 @@ def _serve_several(layout: Layout, environment: Mapping[str, str], load: Load) -
     http_server.run(service, environment, Models(load, layout.located))
 
 
-def _by_algorithm(version: Version, environment: Mapping[str, str]) -> Load:
-    """Loads models that share the threads of one pool."""
-    pool = _pool(environment)
+def _by_algorithm(version: Version, environment: Mapping[str, str], pool: ThreadPoolExecutor) -> Load:
+    """Loads models that share the threads of the pool."""
 
     async def load(folder: Path) -> XGBoostService:
         predictor = Predictor(folder, environment)
@@ -106,10 +106,6 @@ def _by_handlers(handlers: Handlers, environment: Mapping[str, str]) -> Load:
 def max_length(environment: Mapping[str, str]) -> int:
     """The largest body, in bytes: 6 MB, or what the user says, at most 20 MB."""
     return min(int(environment.get(LENGTH_VARIABLE) or 6 * MEGABYTE), _MAX_LENGTH)
-
-
-def _pool(environment: Mapping[str, str]) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads(None, environment), thread_name_prefix="predict")
 
 
 class XGBoostService:
