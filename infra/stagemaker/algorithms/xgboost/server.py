@@ -12,13 +12,10 @@ from http import HTTPStatus
 from pathlib import Path
 
 from stagemaker.algorithms.toolkit import http_server, serving, user_module
-from stagemaker.algorithms.toolkit.conventions import SageMakerContainers, SageMakerInference
-from stagemaker.algorithms.toolkit.errors import ClientError
-from stagemaker.algorithms.toolkit.handlers import Handlers
-from stagemaker.algorithms.toolkit.http_server import MEGABYTE
+from stagemaker.algorithms.toolkit.conventions import SageMakerContainers
+from stagemaker.algorithms.toolkit.http_server import MEGABYTE, max_length
 from stagemaker.algorithms.toolkit.messages import Answer, Call
 from stagemaker.algorithms.toolkit.models import MULTI_MODEL_VARIABLE, Load, Models, MultiModelService
-from stagemaker.algorithms.toolkit.serving import HandlerService
 from stagemaker.algorithms.xgboost import shims
 from stagemaker.algorithms.xgboost.inference import Inference
 from stagemaker.algorithms.xgboost.job import threads
@@ -28,9 +25,6 @@ from stagemaker.contract.layout import Layout
 
 LOG = logging.getLogger(__name__)
 
-LENGTH_VARIABLE = "MAX_CONTENT_LENGTH"
-
-_MAX_LENGTH = 20 * MEGABYTE
 _INLINE = 32 * 1024
 """Bytes of a body that is answered on the event loop: handing it to a thread would cost more than it saves."""
 
@@ -61,18 +55,12 @@ def serve(layout: Layout, environment: Mapping[str, str]) -> int:
 
 
 def _serve_handlers(layout: Layout, environment: Mapping[str, str], *, several: bool) -> int:
-    from stagemaker.algorithms.xgboost.encoder import DEFAULTS
+    from stagemaker.algorithms.xgboost.encoder import DEFAULTS, DEFAULTS_OF_SEVERAL
 
     sys.path.insert(0, shims.FOLDER)
-    if not several:
-        return serving.serve(layout, environment, DEFAULTS, SageMakerContainers())
-    try:
-        handlers = Handlers(user_module.load(environment, layout), DEFAULTS)
-    except (ClientError, ValueError):
-        LOG.exception("The module with the handlers cannot be used")
-        return 1
-    _serve_several(layout, environment, _by_handlers(handlers, environment))
-    return 0
+    if several:
+        return serving.serve_several(layout, environment, DEFAULTS_OF_SEVERAL)
+    return serving.serve(layout, environment, DEFAULTS, SageMakerContainers())
 
 
 def _serve_several(layout: Layout, environment: Mapping[str, str], load: Load) -> None:
@@ -89,23 +77,6 @@ def _by_algorithm(version: Version, environment: Mapping[str, str], pool: Thread
         return XGBoostService(Inference(predictor, version, environment, joins_csv=True), environment, pool)
 
     return load
-
-
-def _by_handlers(handlers: Handlers, environment: Mapping[str, str]) -> Load:
-    """Loads models by model_fn; each has a thread of its own."""
-
-    async def load(folder: Path) -> HandlerService:
-        service = HandlerService(handlers, SageMakerInference(), str(folder), environment)
-        if (await service.ping()).status != HTTPStatus.OK:
-            raise RuntimeError("model_fn failed")
-        return service
-
-    return load
-
-
-def max_length(environment: Mapping[str, str]) -> int:
-    """The largest body, in bytes: 6 MB, or what the user says, at most 20 MB."""
-    return min(int(environment.get(LENGTH_VARIABLE) or 6 * MEGABYTE), _MAX_LENGTH)
 
 
 class XGBoostService:
