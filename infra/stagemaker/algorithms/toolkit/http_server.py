@@ -27,6 +27,8 @@ MEGABYTE = 1024 * 1024
 _LENGTH = 6 * MEGABYTE
 _MOST = 20 * MEGABYTE
 
+_GRACE = 25
+"""Seconds that requests have to end after SIGTERM: SageMaker sends SIGKILL after 30."""
 _METHODS = {"/ping": "GET", "/execution-parameters": "GET", "/invocations": "POST"}
 
 Scope = MutableMapping[str, Any]
@@ -118,6 +120,7 @@ def run(service: Service, environment: Mapping[str, str], models: Models | None 
         access_log=False,
         server_header=False,
         timeout_keep_alive=60,
+        timeout_graceful_shutdown=_GRACE,
     )
     _Server(config).run()
 
