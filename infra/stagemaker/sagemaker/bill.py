@@ -13,6 +13,7 @@ from stagemaker.sagemaker.documents import Document, Documents
 from stagemaker.sagemaker.instance_types import instance_types
 from stagemaker.sagemaker.training_events import ON_INSTANCES, SPOT_BILLED_SHARE
 from stagemaker.sagemaker.training_job import TRAINING_JOB
+from stagemaker.sagemaker.warm_pools import retained_seconds
 from stagemaker.store import Store
 
 
@@ -26,6 +27,8 @@ class Line:
     instances: int
     training_seconds: int
     billable_seconds: int
+    retained_seconds: int
+    """Those that the job's warm pool waited for the next job; they cost the same."""
     usd: float | None
     saved: float | None
     """What spot capacity has saved."""
@@ -50,6 +53,8 @@ def as_text(lines: Sequence[Line]) -> str:
             f"{line.job:<30} {instances:<18} {line.billable_seconds:>6} s {line.training_seconds:>6} s {price:>10}"
         )
     rows.append(f"{'total':<68} {_sum(lines, 'usd'):>10.4f}")
+    if retained := _sum(lines, "retained_seconds"):
+        rows.append(f"{'in it, warm pools that waited':<50} {retained:>6.0f} s")
     if saved := _sum(lines, "saved"):
         rows.append(f"{'saved by spot capacity':<68} {saved:>10.4f}")
     rows.append("Prices of us-east-1 by the hour, from third-party tables: see datasets/instance-prices.")
@@ -74,6 +79,7 @@ def _lines(documents: Documents) -> Iterator[Line]:
         if "TrainingStartTime" in document:
             resources = document["ResourceConfig"]
             trained, billed = _seconds(document)
+            retained = retained_seconds(document, time.time())
             known = instance_types().get(resources["InstanceType"])
             rate = known.usd_per_hour / 3600 * resources["InstanceCount"] if known else None
             yield Line(
@@ -83,7 +89,8 @@ def _lines(documents: Documents) -> Iterator[Line]:
                 resources["InstanceCount"],
                 trained,
                 billed,
-                usd=None if rate is None else billed * rate,
+                retained,
+                usd=None if rate is None else (billed + retained) * rate,
                 saved=None if rate is None else (trained - billed) * rate,
             )
 

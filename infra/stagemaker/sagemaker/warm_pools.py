@@ -245,6 +245,14 @@ class WarmPools:
             )
 
 
+def retained_seconds(document: Document, now: float) -> int:
+    """The seconds that a job's warm pool has waited; of one that waits, those until now."""
+    pool = document.get("WarmPoolStatus", {})
+    if pool.get("Status") == "Available":
+        return int(min(now - document["TrainingEndTime"], _keep_alive(document)))
+    return int(pool.get("ResourceRetainedBillableTimeInSeconds", 0))
+
+
 def _traits(request: Mapping[str, Any]) -> tuple[object, ...] | None:
     """What must be equal for a job to match a pool, of a request or a document; None for one that cannot."""
     if request.get("EnableManagedSpotTraining"):
