@@ -27,11 +27,11 @@ class Line:
     instances: int
     training_seconds: int
     billable_seconds: int
-    retained_seconds: int
-    """Those that the job's warm pool waited for the next job; they cost the same."""
     usd: float | None
     saved: float | None
     """What spot capacity has saved."""
+    retained_seconds: int = 0
+    """Those that the job's warm pool waited for the next job; they cost the same."""
 
 
 def as_json(lines: Sequence[Line]) -> str:
@@ -89,9 +89,9 @@ def _lines(documents: Documents) -> Iterator[Line]:
                 resources["InstanceCount"],
                 trained,
                 billed,
-                retained,
                 usd=None if rate is None else (billed + retained) * rate,
                 saved=None if rate is None else (trained - billed) * rate,
+                retained_seconds=retained,
             )
 
 
