@@ -145,12 +145,17 @@ class Supervisor:
         return True
 
     def _start_warm(self, directory: JobDirectory) -> bool:
-        """Leave the job to the instance that its pool keeps, if it keeps one."""
+        """Leave the job to its warm pool's instance, if it has a pool; the pool has one from now on."""
         try:
-            pool = TrainingSpec.load(directory.spec).warm_pool if self._kept else None
+            spec = TrainingSpec.load(directory.spec)
         except SpecError:  # its runner will fail, and the job with it
             return False
-        if pool is None or (instance := self._kept.get(pool)) is None:
+        if (pool := spec.warm_pool) is None:
+            return False
+        present = self._kept.get(pool)
+        # Those of the job before where it needs none: the next job may be like that one again.
+        self.keep(pool, spec.preload or (present.modules if present else ()), spec.threads)
+        if (instance := self._kept.get(pool)) is None:
             return False
         try:
             instance.run(directory)
@@ -237,8 +242,8 @@ class _Running:
         """Start a runner for a job whose instance went before there was one."""
         if not self.is_warm or self.directory.record.exists():
             return False
-        self.is_warm = False
         self.process = _spawn(self._runner, self.directory)
+        self.is_warm = False
         return True
 
     def _begin_again(self) -> bool:

@@ -16,6 +16,7 @@ from stagemaker.sagemaker.ledger import Ledger
 from stagemaker.sagemaker.training_events import ON_INSTANCES, SPOT_BILLED_SHARE
 from stagemaker.sagemaker.training_job import TRAINING_JOB
 from stagemaker.sagemaker.transform_job import TRANSFORM_JOB
+from stagemaker.sagemaker.warm_pools import retained_seconds
 from stagemaker.store import Store
 
 
@@ -34,6 +35,8 @@ class Line:
     usd: float | None
     saved: float | None
     """What spot capacity has saved."""
+    retained_seconds: int = 0
+    """Those that the job's warm pool waited for the next job; they cost the same."""
 
     def belongs_to(self, prefix: str) -> bool:
         """Whether the job's name, or that of its output's bucket, begins with the words of `prefix`."""
@@ -79,6 +82,8 @@ def as_text(groups: Sequence[Group]) -> str:
         if titled and group.lines:
             rows += _total("  together", group.lines)
     rows += _total("total", lines)
+    if retained := _sum(lines, "retained_seconds"):
+        rows.append(f"{'in it, warm pools that waited':<50} {retained:>6.0f} s")
     rows.append("Prices of us-east-1 by the hour, from third-party tables: see datasets/instance-prices.")
     return "\n".join(rows)
 
@@ -124,7 +129,9 @@ def bill(database: Path) -> list[Line]:
 def _training(region: str, name: str, document: Document) -> Iterator[Line]:
     if "TrainingStartTime" in document:
         output = document["OutputDataConfig"]["S3OutputPath"]
-        yield _line(region, name, output, document["ResourceConfig"], *_seconds(document))
+        trained, billed = _seconds(document)
+        retained = retained_seconds(document, time.time())
+        yield _line(region, name, output, document["ResourceConfig"], trained, billed, retained)
 
 
 def _transform(region: str, name: str, document: Document) -> Iterator[Line]:
@@ -134,7 +141,7 @@ def _transform(region: str, name: str, document: Document) -> Iterator[Line]:
         yield _line(region, name, output, document["TransformResources"], seconds, seconds)
 
 
-def _line(region: str, name: str, output: str, resources: Document, used: int, billed: int) -> Line:
+def _line(region: str, name: str, output: str, resources: Document, used: int, billed: int, retained: int = 0) -> Line:
     kind, count = resources["InstanceType"], resources["InstanceCount"]
     known = instance_types().get(kind)
     rate = known.usd_per_hour / 3600 * count if known else None
@@ -146,8 +153,9 @@ def _line(region: str, name: str, output: str, resources: Document, used: int, b
         count,
         used,
         billed,
-        usd=None if rate is None else billed * rate,
+        usd=None if rate is None else (billed + retained) * rate,
         saved=None if rate is None else (used - billed) * rate,
+        retained_seconds=retained,
     )
 
 

@@ -92,9 +92,7 @@ class TrainingJobs(Part):
         self.stop_grace = stop_grace
         self.state_changes = StateChanges(documents.store, neighbours.events, STATE_CHANGE)
         self.supervisor = Supervisor(self._fold, slots=slots)
-        self.warm_pools = WarmPools(
-            documents, TRAINING_JOB, self.supervisor, quotas, folder.with_name("warm-pools"), threads=threads
-        )
+        self.warm_pools = WarmPools(documents, TRAINING_JOB, self.supervisor, quotas, folder.with_name("warm-pools"))
         self.listeners: list[Listener] = []
         self.kept = KeptFolders(folder, keep_bytes, self._is_over)
         self.ledger = Ledger(documents.store)
@@ -151,11 +149,9 @@ class TrainingJobs(Part):
         save_credentials(directory.credentials, credentials)
         with self.documents.store.transaction():
             if pool is not None:
-                self.warm_pools.take(pool, document, spec)
+                self.warm_pools.take(pool, document)
             self.documents.create(TRAINING_JOB, region, name, document, tags)
             self._announce(region, document)
-        if pool is not None:
-            self.warm_pools.prepare(pool, spec)
         self.supervisor.submit(directory)
         return arn
 
