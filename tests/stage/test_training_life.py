@@ -418,7 +418,8 @@ def test_failed_jobs_keep_no_more_than_they_may(tmp_path: Path) -> None:
         for file in (directory.record, directory.root / "algo-1.log"):
             file.write_text(name)
         os.utime(directory.record, (number, number))
-    (tmp_path / ".swept" / "left by a kill").mkdir(parents=True)
+    (tmp_path / ".swept" / "left" / "algo-1").mkdir(parents=True)
+    (tmp_path / ".swept" / "left" / "algo-1" / "by a kill").write_bytes(b"x" * 100_000)
     kept = KeptFolders(tmp_path, 150_000, lambda directory: directory.root.name != "running")
     asyncio.run(kept.sweep())
     assert [name for name in names if (tmp_path / "us-east-1" / name / "algo-1").exists()] == ["third", "running"]
@@ -486,7 +487,8 @@ def test_key_that_does_not_exist(account: Account) -> None:
     """The upload fails, and the job with it, by the words of KMS."""
     output = {"S3OutputPath": "s3://data/output", "KmsKeyId": "alias/none"}
     job = account.fail("keyless", {"model": "x"}, OutputDataConfig=output)
-    assert job["FailureReason"] == "ClientError: Artifact upload failed:Key 'alias/none' does not exist"
+    assert job["FailureReason"].startswith("ClientError: Artifact upload failed:")
+    assert "alias/none" in job["FailureReason"]
 
 
 def test_members_that_are_only_kept(account: Account) -> None:
