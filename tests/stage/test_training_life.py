@@ -334,7 +334,7 @@ def test_rules_of_spot_and_checkpoints(account: Account, members: dict[str, Any]
 
 def test_usage_is_measured_on_the_real_processes(account: Account) -> None:
     """CPUUtilization, MemoryUtilization, DiskUtilization in percent, for each host."""
-    script = "import time\nblob = bytearray(300_000_000)\nend = time.time() + 1.5\nwhile time.time() < end: pass"
+    script = "import time\nblob = bytearray(300_000_000)\nwhile time.process_time() < 1.5: pass"
     job = account.train("busy", **account.script(script))
     cloudwatch = account.client("cloudwatch")
 
@@ -353,7 +353,9 @@ def test_usage_is_measured_on_the_real_processes(account: Account) -> None:
         return float(points[0]["Maximum"])
 
     total = 8 << 30  # what an ml.m5.large has
-    assert 25 < value("CPUUtilization") < 130
+    # Of the 1.5 s of CPU the last look may have missed what came within a second of the end; others use the machine too.
+    seconds = (job["TrainingEndTime"] - job["TrainingStartTime"]).total_seconds()
+    assert 100 * 0.4 / seconds < value("CPUUtilization") < 130
     assert 100 * 250e6 / total < value("MemoryUtilization") < 100 * 600e6 / total
     assert 0 <= value("DiskUtilization") < 1
 
