@@ -353,7 +353,7 @@ def test_usage_is_measured_on_the_real_processes(account: Account) -> None:
         return float(points[0]["Maximum"])
 
     total = 8 << 30  # what an ml.m5.large has
-    # Of the 1.5 s of CPU the last look may have missed what came within a second of the end; others use the machine too.
+    # The last look may have missed what came within a second of the end, and others use the machine too.
     seconds = (job["TrainingEndTime"] - job["TrainingStartTime"]).total_seconds()
     assert 100 * 0.4 / seconds < value("CPUUtilization") < 130
     assert 100 * 250e6 / total < value("MemoryUtilization") < 100 * 600e6 / total
