@@ -37,9 +37,9 @@ HEAD = """# What is honoured
 
 Made from the stage's own tables by `python docs/generate.py`; do not edit.
 
-*kept*: as on AWS. *in part*: only these values, any other is refused by name. *recorded*: accepted and described,
-with no effect; the remark says what you would not see. *refused*: a ValidationException that names the member.
-A member that is not listed is refused too.
+*kept*: as on AWS, but for what a remark says. *in part*: only these values, any other is refused by name. *recorded*:
+accepted and described, with no effect; the remark says what you would not see. *refused*: a ValidationException that
+names the member. A member that is not listed is refused too.
 
 An operation of these three services that is not listed answers a 4xx that says so (`UnknownOperationException`;
 CloudWatch's code is `InvalidAction`).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -96,6 +97,7 @@ class TrainingJobs(Part):
         self.listeners: list[Listener] = []
         self.kept = KeptFolders(folder, keep_bytes, self._is_over)
         self.ledger = Ledger(documents.store)
+        self._deleting: set[Path] = set()
         self._offsets = JobOffsets(documents.store, folder)
 
     async def start(self) -> None:
@@ -226,12 +228,18 @@ class TrainingJobs(Part):
             state = f"in status {status}" if status in TRAINING_JOB.transitional else "retaining a warm pool"
             raise AwsError("ResourceInUse", f"The training job {name} cannot be deleted while it is {state}.")
         directory = self._directory(region, name)
-        directory.kill_runner()  # it has written the end, and would only delete what is deleted here
+        if directory.root in self._deleting:
+            raise AwsError("ResourceInUse", f"The training job {name} is being deleted.")
+        self._deleting.add(directory.root)
+        try:
+            directory.kill_runner()  # it has written the end, and would only delete what is deleted here
+            await asyncio.to_thread(directory.clear)  # before the name is free for another job's files
+        finally:
+            self._deleting.discard(directory.root)
         with self.documents.store.transaction():
             self.ledger.keep(region, name, document)
             self.documents.delete(TRAINING_JOB, region, name)
             self._offsets.forget(directory)
-        directory.clear()
         return {}
 
     def _check_quotas(self, parameters: dict[str, Any], region: str, jobs: int) -> None:
