@@ -12,7 +12,7 @@ from pathlib import Path
 from stagemaker.backing.services import SERVICES
 from stagemaker.cloudwatch.service import CloudWatchService
 from stagemaker.logs.service import LogsService
-from stagemaker.sagemaker import endpoint, endpoint_config, model_request, training_request, transform_request
+from stagemaker.sagemaker import endpoint, endpoint_config, model_request, runtime, training_request, transform_request
 from stagemaker.sagemaker.honoured import rows
 from stagemaker.store import Store
 from stagemaker_labs import lab
@@ -52,7 +52,7 @@ as transfer acceleration.
 
 ## SageMaker
 
-Operations: {operations}.
+Operations: {operations}. Of SageMaker Runtime: InvokeEndpoint.
 """
 
 OPERATION_HEAD = """
@@ -70,6 +70,7 @@ HONOURED = {
     "UpdateEndpoint": endpoint.UPDATE_MEMBERS,
     "UpdateEndpointWeightsAndCapacities": endpoint.RESIZE_MEMBERS,
     "CreateTransformJob": transform_request.HONOURED_MEMBERS,
+    "InvokeEndpoint": runtime.HONOURED_MEMBERS,
 }
 """The tables by operation."""
 
