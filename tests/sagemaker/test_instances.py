@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from stagemaker.jobs.serving_spec import InstanceSpec
 from stagemaker.sagemaker.bill import Line, as_json, as_text, bill
 from stagemaker.sagemaker.documents import Documents
+from stagemaker.sagemaker.endpoint_hours import EndpointHours, Hours
+from stagemaker.sagemaker.fleet_plan import FleetPlan, VariantPlan
 from stagemaker.sagemaker.instance_types import instance_types, needs_accelerator
 from stagemaker.sagemaker.quotas import HOSTS_OF_A_JOB, Quotas
 from stagemaker.sagemaker.transform_job import TRANSFORM_JOB
@@ -79,6 +82,23 @@ def test_bill_adds_up() -> None:
     assert "no price" in text
     assert max(map(len, text.splitlines()[:-1])) <= 80
     assert "nothing to pay" in as_text([])
+
+
+def test_endpoints_are_on_the_bill(tmp_path: Path) -> None:
+    """By the second of each instance, whether it is asked or not; one that goes stops counting, the others go on."""
+    clock = iter((0.0, 1800.0, 3600.0, 5400.0))
+    store = Store(tmp_path / "stage.db")
+    hours = Hours(store, lambda: next(clock))
+    spec = InstanceSpec("us-east-1", (), tmp_path, 1, namespaced=False)
+    variant = VariantPlan("V", 1.0, "ml.m5.large", spec, "role", (), ()).sized(2)
+    hours.enter("us-east-1", "shop", FleetPlan("c", (variant,)))
+    hours.enter("us-east-1", "shop", FleetPlan("c", (variant.sized(1),)))
+    assert list(hours.all()) == [EndpointHours("us-east-1", "shop", "ml.m5.large", 2, 1800.0 + 3600.0)]
+    hours.enter("us-east-1", "shop", None)
+    store.close()
+    (line,) = bill(tmp_path / "stage.db")
+    assert (line.job, line.instances, line.billable_seconds, line.saved) == ("endpoint/shop", 2, 7200, 0.0)
+    assert line.usd == pytest.approx(0.115 * 2)
 
 
 def test_transform_jobs_are_on_the_bill(tmp_path: Path) -> None:

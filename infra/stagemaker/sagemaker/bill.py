@@ -1,4 +1,4 @@
-"""What the training and transform jobs would have cost on AWS, from the documents that Describe answers from."""
+"""What jobs and endpoints would have cost on AWS, from what Describe answers from and the hours of endpoints."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from stagemaker.sagemaker import transitions
 from stagemaker.sagemaker.documents import Document, Documents
+from stagemaker.sagemaker.endpoint_hours import EndpointHours, Hours
 from stagemaker.sagemaker.instance_types import instance_types
 from stagemaker.sagemaker.training_events import ON_INSTANCES, SPOT_BILLED_SHARE
 from stagemaker.sagemaker.training_job import TRAINING_JOB
@@ -19,7 +20,10 @@ from stagemaker.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One job. Seconds are those of one instance; `usd` and `saved` are None where no price is known."""
+    """A job, or `endpoint/NAME` and one of its instance types. `usd` and `saved` are None where no price is known.
+
+    Seconds are those of one instance of a job, and those of all instances together that an endpoint has had.
+    """
 
     region: str
     job: str
@@ -42,7 +46,7 @@ def as_json(lines: Sequence[Line]) -> str:
 def as_text(lines: Sequence[Line]) -> str:
     """A table for the terminal, at most 80 columns wide but for long names."""
     if not lines:
-        return "No job has had an instance yet: nothing to pay."
+        return "No job or endpoint has had an instance yet: nothing to pay."
     rows = [f"{'job':<30} {'instances':<18} {'billed':>8} {'of':>8} {'USD':>10}"]
     for line in lines:
         instances = f"{line.instances} x {line.instance_type}"
@@ -62,10 +66,13 @@ def _sum(lines: Sequence[Line], member: str) -> float:
 
 
 def bill(database: Path) -> list[Line]:
-    """A line for each job that has had instances, training jobs first, the oldest first; prices are us-east-1's."""
+    """A line for each job that has had instances, training jobs first, the oldest first; then the endpoints.
+
+    Prices are us-east-1's.
+    """
     store = Store(database)
     try:
-        return list(_lines(Documents(store, account="")))
+        return [*_lines(Documents(store, account="")), *map(_endpoint, Hours(store).all())]
     finally:
         store.close()
 
@@ -78,6 +85,20 @@ def _lines(documents: Documents) -> Iterator[Line]:
         if "TransformStartTime" in document:
             seconds = int(document.get("TransformEndTime", time.time()) - document["TransformStartTime"])
             yield _line(region, name, document["TransformResources"], seconds, seconds)
+
+
+def _endpoint(hours: EndpointHours) -> Line:
+    known = instance_types().get(hours.instance_type)
+    return Line(
+        hours.region,
+        f"endpoint/{hours.endpoint}",
+        hours.instance_type,
+        hours.instances,
+        int(hours.seconds),
+        int(hours.seconds),
+        usd=hours.seconds * known.usd_per_hour / 3600 if known else None,
+        saved=0.0 if known else None,
+    )
 
 
 def _line(region: str, name: str, resources: Document, used: int, billed: int) -> Line:
