@@ -16,6 +16,7 @@ from stagemaker.sagemaker import (
     endpoint,
     endpoint_config,
     model_request,
+    runtime,
     training_request,
     transform_request,
     tuning_request,
@@ -60,7 +61,7 @@ as transfer acceleration.
 
 ## SageMaker
 
-Operations: {operations}.
+Operations: {operations}. Of SageMaker Runtime: InvokeEndpoint.
 """
 
 OPERATION_HEAD = """
@@ -81,6 +82,7 @@ HONOURED = {
     "UpdateEndpoint": endpoint.UPDATE_MEMBERS,
     "UpdateEndpointWeightsAndCapacities": endpoint.RESIZE_MEMBERS,
     "CreateTransformJob": transform_request.HONOURED_MEMBERS,
+    "InvokeEndpoint": runtime.HONOURED_MEMBERS,
 }
 """The tables by operation."""
 

@@ -13,6 +13,7 @@ from typing import Any
 from stagemaker.sagemaker import endpoint_document, endpoint_failures, endpoint_steps, endpoint_traffic
 from stagemaker.sagemaker.documents import Document, Documents
 from stagemaker.sagemaker.endpoint_document import ENDPOINT
+from stagemaker.sagemaker.endpoint_hours import Hours
 from stagemaker.sagemaker.fleet import Fleets
 from stagemaker.sagemaker.fleet_deployed import Fleet, VariantFaultError
 from stagemaker.sagemaker.fleet_plan import FleetPlan
@@ -48,6 +49,7 @@ class EndpointChanges:
         self._documents = documents
         self._plans = plans
         self._fleets = fleets
+        self._hours = Hours(documents.store)
         self._state_changes = state_changes
         self._sleep = sleep
         self._tasks: dict[Key, asyncio.Task[None]] = {}
@@ -101,6 +103,7 @@ class EndpointChanges:
         self._tasks.clear()
         self._fleets.reset()
         self._plans.reset()
+        self._hours.reset()
 
     def _begin(self, key: Key, work: Coroutine[Any, Any, None]) -> None:
         previous = self._tasks.get(key)
@@ -129,7 +132,7 @@ class EndpointChanges:
             await self._save(key, endpoint_steps.failed(str(error)), lambda: self._plans.drop(*key))
             return
         self._fleets.serve(*key, fleet)
-        await self._save(key, endpoint_steps.in_service(plan))
+        await self._save(key, endpoint_steps.in_service(plan), lambda: self._hours.enter(*key, plan))
 
     async def _update(self, key: Key) -> None:
         plan, blue = self._plan(key, PlanRole.SUCCESSOR), self._fleets.serving(*key)
@@ -145,7 +148,7 @@ class EndpointChanges:
             await self._roll_back(key, "The update took longer than MaximumExecutionTimeoutInSeconds.")
             return
         self._fleets.serve(*key, green)
-        await self._save(key, endpoint_steps.in_service(plan), lambda: self._plans.put(*key, PlanRole.SERVING, plan))
+        await self._save(key, endpoint_steps.in_service(plan), lambda: self._take_over(key, plan))
         if blue is not None:
             self._retire(blue)
 
@@ -183,9 +186,13 @@ class EndpointChanges:
             raise
         finally:
             self._fleets.refresh(*key)
-        await self._save(key, endpoint_steps.in_service(plan), lambda: self._plans.put(*key, PlanRole.SERVING, plan))
+        await self._save(key, endpoint_steps.in_service(plan), lambda: self._take_over(key, plan))
         surplus = {each for _, each in before.instances()} - {each for _, each in plan.instances()}
         self._in_background(self._thin_out(fleet, surplus))
+
+    def _take_over(self, key: Key, plan: FleetPlan) -> None:
+        self._plans.put(*key, PlanRole.SERVING, plan)
+        self._hours.enter(*key, plan)
 
     async def _delete(self, key: Key, fleet: Fleet | None) -> None:
         last = self._fleets.serving(*key)  # what was under way may have brought one in the meantime
@@ -195,6 +202,7 @@ class EndpointChanges:
         def forget() -> None:
             with self._documents.store.transaction():
                 self._plans.drop(*key)
+                self._hours.enter(*key, None)
                 if self._documents.find(ENDPOINT, *key) is not None:
                     self._documents.delete(ENDPOINT, *key)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -292,6 +293,35 @@ def test_object_that_fails_leaves_no_output_and_the_others_go_on(tmp_path: Path,
         "b/in/2: type",
     ]
     assert job.parts == []
+
+
+def test_container_that_refuses_a_body_before_it_has_read_it(tmp_path: Path) -> None:
+    """Its answer counts, though the sending fails: a body that is too large is the customer's mistake."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    asked = []
+
+    def refuse() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            asked.append(connection.recv(1000))
+            connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig")
+
+    thread = threading.Thread(target=refuse, daemon=True)
+    thread.start()
+    with listener:
+        client = ModelClient(
+            [Address("primary", "127.0.0.1", listener.getsockname()[1])],
+            content_type="",
+            accept="",
+            timeout=30,
+            retries=3,
+            cancelled=threading.Event(),
+        )
+        answer = client.invoke(b"x" * (20 << 20))
+        client.close()
+    thread.join(timeout=30)
+    assert (answer.status, answer.body) == (413, b"big")
+    assert len(asked) == 1
 
 
 def test_server_errors_are_tried_again(tmp_path: Path, model: Make) -> None:

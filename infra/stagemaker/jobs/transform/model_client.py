@@ -154,10 +154,7 @@ class ModelClient:
         connection.timeout = self._timeout
         if connection.sock is not None:
             connection.sock.settimeout(self._timeout)
-        if isinstance(body, bytes):
-            connection.request("POST", "/invocations", body=body, headers=headers)
-        else:
-            connection.request("POST", "/invocations", body=body(), headers=headers, encode_chunked=True)
+        sent = _send(connection, body, headers)
         _wait_until(connection, deadline)
         response = connection.getresponse()
         answer = bytearray()
@@ -167,6 +164,8 @@ class ModelClient:
         if response.length:  # read1, unlike read, takes a broken connection for the end
             raise http.client.IncompleteRead(bytes(answer), response.length)
         response.close()  # nor does it end a response that is read to its end, and the connection would not be free
+        if not sent:
+            connection.close()
         return Answer(response.status, bytes(answer), response.headers.get("content-type", ""))
 
     def _borrowed(self, container: Address) -> http.client.HTTPConnection:
@@ -181,6 +180,20 @@ class ModelClient:
                 connection.close()
             else:
                 self._idle[container.container].append(connection)
+
+
+def _send(connection: http.client.HTTPConnection, body: Body, headers: dict[str, str]) -> bool:
+    """Send a request; whether all of it was taken. A container that refuses a body need not read it to its end."""
+    try:
+        if isinstance(body, bytes):
+            connection.request("POST", "/invocations", body=body, headers=headers)
+        else:
+            connection.request("POST", "/invocations", body=body(), headers=headers, encode_chunked=True)
+    except (BrokenPipeError, ConnectionResetError):
+        if connection.sock is None:  # it was never open
+            raise
+        return False  # what the container had to say may be there all the same
+    return True
 
 
 def _wait_until(connection: http.client.HTTPConnection, deadline: float) -> None:
