@@ -1,7 +1,7 @@
 """Writes the generated pages: `python docs/generate.py`.
 
-`fidelity.md` comes from the tables that the stage itself obeys, `training-contract.md` from
-`training-contract.toml`, whose tests are checked to exist, `targets.md` from the labs and `targets.toml`.
+`fidelity.md` comes from the tables that the stage itself obeys, the contracts from the TOML files of their names,
+whose tests are checked to exist, `targets.md` from the labs and `targets.toml`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,15 @@ from pathlib import Path
 from stagemaker.backing.services import SERVICES
 from stagemaker.cloudwatch.service import CloudWatchService
 from stagemaker.logs.service import LogsService
+from stagemaker.sagemaker import (
+    endpoint,
+    endpoint_config,
+    model_request,
+    training_request,
+    transform_request,
+    tuning_request,
+)
 from stagemaker.sagemaker.honoured import rows
-from stagemaker.sagemaker.training_request import HONOURED_MEMBERS
 from stagemaker.store import Store
 from stagemaker_labs import lab
 
@@ -22,7 +29,9 @@ TARGETS = FIDELITY.with_name("targets.md")
 DIFFERENCES = TARGETS.with_suffix(".toml")
 LABS = FIDELITY.parents[1] / "labs"
 CONTRACT = Path(__file__).parent / "training-contract.md"
-CONTRACT_ITEMS = CONTRACT.with_suffix(".toml")
+TUNING_CONTRACT = CONTRACT.with_name("tuning-contract.md")
+HOSTING_CONTRACT = CONTRACT.with_name("hosting-contract.md")
+TRANSFORM_CONTRACT = CONTRACT.with_name("transform-contract.md")
 
 HEAD = """# What is honoured
 
@@ -52,12 +61,32 @@ as transfer acceleration.
 ## SageMaker
 
 Operations: {operations}.
+"""
 
-### CreateTrainingJob
-
+OPERATION_HEAD = """
+### {operation}
+{remark}
 | member | | remark |
 |---|---|---|
 """
+
+HONOURED = {
+    "CreateTrainingJob": training_request.HONOURED_MEMBERS,
+    "CreateHyperParameterTuningJob": {
+        member: entry for member, entry in tuning_request.HONOURED_MEMBERS.items() if member != "TrainingJobDefinitions"
+    },
+    "CreateModel": model_request.HONOURED_MEMBERS,
+    "CreateEndpointConfig": endpoint_config.HONOURED_MEMBERS,
+    "CreateEndpoint": endpoint.CREATE_MEMBERS,
+    "UpdateEndpoint": endpoint.UPDATE_MEMBERS,
+    "UpdateEndpointWeightsAndCapacities": endpoint.RESIZE_MEMBERS,
+    "CreateTransformJob": transform_request.HONOURED_MEMBERS,
+}
+"""The tables by operation."""
+
+REMARKS = {
+    "CreateHyperParameterTuningJob": "\nEach of TrainingJobDefinitions has the members of TrainingJobDefinition.\n",
+}
 
 
 TARGETS_HEAD = """# Targets
@@ -106,21 +135,56 @@ looks at it from inside a container, or from outside through the API.
 |---|---|---|---|
 """
 
+TUNING_CONTRACT_HEAD = """# Automatic model tuning, item by item
 
-def contract_items() -> list[dict[str, str]]:
-    """The items: `name`, `kept`, `how`, and `test` where there is one."""
-    items: list[dict[str, str]] = tomllib.loads(CONTRACT_ITEMS.read_text())["item"]
+Made from `tuning-contract.toml` by `python docs/generate.py`; do not edit. Each item that is kept names a test that
+shows it. How good the searches are is in [benchmarks/README.md](../benchmarks/README.md).
+
+| item | kept | how | test |
+|---|---|---|---|
+"""
+
+TRANSFORM_CONTRACT_HEAD = """# Batch transform, item by item
+
+Made from `transform-contract.toml` by `python docs/generate.py`; do not edit. Each item that is kept names a test that
+shows it.
+
+| item | kept | how | test |
+|---|---|---|---|
+"""
+
+HOSTING_CONTRACT_HEAD = """# The hosting contract, item by item
+
+Made from `hosting-contract.toml` by `python docs/generate.py`; do not edit. Each item that is kept names a test that
+looks at it from inside a container, or from outside through the API.
+
+| item | kept | how | test |
+|---|---|---|---|
+"""
+
+CONTRACTS = {
+    CONTRACT: CONTRACT_HEAD,
+    TUNING_CONTRACT: TUNING_CONTRACT_HEAD,
+    HOSTING_CONTRACT: HOSTING_CONTRACT_HEAD,
+    TRANSFORM_CONTRACT: TRANSFORM_CONTRACT_HEAD,
+}
+"""What stands above the items, by page."""
+
+
+def contract_items(page: Path = CONTRACT) -> list[dict[str, str]]:
+    """The items of a page: `name`, `kept`, `how`, and `test` where there is one."""
+    items: list[dict[str, str]] = tomllib.loads(page.with_suffix(".toml").read_text())["item"]
     return items
 
 
-def contract() -> str:
-    """The page on the container contract."""
+def contract(page: Path = CONTRACT) -> str:
+    """The page on a contract."""
     lines = []
-    for item in contract_items():
+    for item in contract_items(page):
         file, _, test = item.get("test", "").partition("::")
         shown = f"[`{test}`](../{file})" if test else ""
         lines.append(f"| {item['name']} | {item['kept']} | {item['how']} | {shown} |")
-    return CONTRACT_HEAD + "\n".join(lines) + "\n"
+    return CONTRACTS[page] + "\n".join(lines) + "\n"
 
 
 def operations() -> list[str]:
@@ -132,7 +196,11 @@ def operations() -> list[str]:
 
 def fidelity() -> str:
     """The page."""
-    lines = [f"| {member} | {mark} | {remark} |" for member, mark, remark in rows(HONOURED_MEMBERS)]
+    tables = [
+        OPERATION_HEAD.format(operation=operation, remark=REMARKS.get(operation, ""))
+        + "".join(f"| {member} | {mark} | {remark} |\n" for member, mark, remark in rows(table))
+        for operation, table in HONOURED.items()
+    ]
     store = Store(Path(":memory:"))
     services = {
         "operations": operations(),
@@ -141,7 +209,7 @@ def fidelity() -> str:
         "backing": sorted(SERVICES),
     }
     store.close()
-    return HEAD.format(**{name: ", ".join(names) for name, names in services.items()}) + "\n".join(lines) + "\n"
+    return HEAD.format(**{name: ", ".join(names) for name, names in services.items()}) + "".join(tables)
 
 
 def targets() -> str:
@@ -167,4 +235,5 @@ def _table(rows: list[list[str]]) -> str:
 if __name__ == "__main__":
     TARGETS.write_text(targets())
     FIDELITY.write_text(fidelity())
-    CONTRACT.write_text(contract())
+    for page in CONTRACTS:
+        page.write_text(contract(page))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 
+from stagemaker.algorithms.sklearn import definition as sklearn
 from stagemaker.algorithms.xgboost import definition as xgboost
+from stagemaker.algorithms.xgboost import tunable as xgboost_tuning
 from stagemaker.backing import Backing, BackingError
 from stagemaker.backing.embedded import EmbeddedBacking
 from stagemaker.backing.localstack import LocalStackBacking
@@ -18,12 +20,24 @@ from stagemaker.identity.keys import KeyFile
 from stagemaker.identity.room import Identity
 from stagemaker.identity.seed import RegisterAccessKey
 from stagemaker.jobs.images import Algorithm, ProcessImages
+from stagemaker.jobs.model_server import STOP_SECONDS
 from stagemaker.jobs.spec import MetricDefinition
+from stagemaker.jobs.tunable import Tunable, TuningRules
 from stagemaker.logs.service import LogsService
+from stagemaker.sagemaker.data_capture import DataCapture
 from stagemaker.sagemaker.documents import Documents
+from stagemaker.sagemaker.endpoint import Endpoints, Ground
+from stagemaker.sagemaker.endpoint_config import EndpointConfigs
+from stagemaker.sagemaker.fleet import Fleets
+from stagemaker.sagemaker.invocation_metrics import InvocationMetrics
+from stagemaker.sagemaker.invocation_pool import Pool
+from stagemaker.sagemaker.model import Models
 from stagemaker.sagemaker.quotas import Quotas
+from stagemaker.sagemaker.runtime import Runtime
 from stagemaker.sagemaker.service import SageMakerService
 from stagemaker.sagemaker.training_job import Neighbours, TrainingJobs
+from stagemaker.sagemaker.transform_job import TransformJobs, TransformNeighbours
+from stagemaker.sagemaker.tuning_job import TuningJobs
 from stagemaker.settings import AuthMode, Settings
 from stagemaker.state import StateFolder
 from stagemaker.store import Store
@@ -35,7 +49,16 @@ ALGORITHMS = (
         "stagemaker.algorithms.xgboost",
         xgboost.TAGS,
         tuple(MetricDefinition(name, regex) for name, regex in xgboost.METRIC_DEFINITIONS),
+        preload=xgboost.PRELOAD,
+        tuning=TuningRules(
+            xgboost_tuning.OBJECTIVES,
+            {
+                name: Tunable(whole, low, high, (least, most))
+                for name, (whole, low, high, least, most) in xgboost_tuning.TUNABLES.items()
+            },
+        ),
     ),
+    Algorithm("stagemaker.algorithms.sklearn", sklearn.TAGS, ()),
 )
 
 
@@ -61,29 +84,52 @@ class Stage:
         control = Control(self._reset, allow_reset=settings.allow_reset)
         apis = {"sts": self._identity.sts, "logs": self._logs.api(), "monitoring": self._cloudwatch.api()}
         self._gateway = Gateway(self._identity, self.backing, apis, control, region=region)
+        self._sagemaker = self._sagemaker_service(settings, folder)
+        apis["sagemaker"] = self._sagemaker.api()
+
+    def _sagemaker_service(self, settings: Settings, folder: StateFolder) -> SageMakerService:
+        documents = Documents(self._store, settings.account)
+        objects, quotas = GatewayObjects(self._gateway), Quotas(folder.quotas)
+        images = ProcessImages(ALGORITHMS, settings.images)
+        roles, logs, metrics = self._identity.sessions, self._logs, self._cloudwatch
         # One thread a job, as many jobs as cores: jobs that overlap on a core train several times slower.
-        documents = Documents(self._store, account)
         training_jobs = TrainingJobs(
             documents,
-            Neighbours(
-                roles=self._identity.sessions,
-                objects=GatewayObjects(self._gateway),
-                metrics=self._cloudwatch,
-                logs=self._logs,
-                events=self.backing,
-                images=ProcessImages(ALGORITHMS, settings.images),
-            ),
+            Neighbours(roles, objects, metrics, logs, self.backing, images),
             folder.jobs,
             folder.stage_file,
             folder.file_systems,
-            Quotas(folder.quotas),
+            quotas,
             slots=os.cpu_count() or 1,
             threads=1,
             stop_grace=settings.stop_grace,
             keep_bytes=int(settings.keep_failed * (1 << 30)),
         )
-        self._sagemaker = SageMakerService(documents, [training_jobs])
-        apis["sagemaker"] = self._sagemaker.api()
+        transform_jobs = TransformJobs(
+            documents,
+            TransformNeighbours(roles, metrics, logs, self.backing, images),
+            folder.transform_jobs,
+            folder.stage_file,
+            quotas,
+            slots=os.cpu_count() or 1,
+            threads=os.cpu_count() or 1,  # unlike trainings, requests that overlap on a core only take turns
+            stop_grace=min(settings.stop_grace, STOP_SECONDS),
+        )
+        pool = Pool()
+        fleets = Fleets(folder.endpoints, roles, logs, metrics, pool.under_way)
+        endpoints = Endpoints(documents, fleets, self.backing, Ground(images, folder.stage_file, quotas, threads=1))
+        runtime = Runtime(settings.account, fleets, InvocationMetrics(metrics), DataCapture(roles, objects), pool=pool)
+        self._gateway.runtime = runtime
+        parts = [
+            training_jobs,
+            TuningJobs(documents, training_jobs, images, self.backing),
+            Models(documents, roles, objects),
+            EndpointConfigs(documents),
+            endpoints,
+            runtime,
+            transform_jobs,
+        ]
+        return SageMakerService(documents, parts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI: HTTP and the lifespan. There are no web sockets."""

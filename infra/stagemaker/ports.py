@@ -44,22 +44,31 @@ class Roles(Protocol):
 
 
 class Objects(Protocol):
-    """What SageMaker needs of S3 in the control plane; data moves over plain HTTP in the runner."""
+    """What SageMaker needs of S3 in the stage's process; a job's data moves over plain HTTP in the runner."""
 
     async def any_object(self, bucket: str, prefix: str, *, region: str, credentials: Credentials) -> bool:
         """Whether at least one key starts with `prefix`. Raises PortError NoSuchBucket, AccessDenied."""
         ...
 
+    async def has_object(self, bucket: str, key: str, *, region: str, credentials: Credentials) -> bool:
+        """Whether there is an object of this key that may be read. Raises PortError for one that may not."""
+        ...
+
+    async def put_object(self, bucket: str, key: str, body: bytes, *, region: str, credentials: Credentials) -> None:
+        """Write an object. Raises PortError NoSuchBucket, AccessDenied ..."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Datum:
-    """One data point of a metric: `time` in wall time (UTC), `unit` as CloudWatch names it."""
+    """A value of a metric that was seen `count` times: `time` in wall time (UTC), `unit` as CloudWatch names it."""
 
     name: str
     value: float
     time: datetime
     dimensions: Mapping[str, str]
     unit: str = "None"
+    count: int = 1
 
 
 class Metrics(Protocol):

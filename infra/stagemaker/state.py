@@ -76,8 +76,18 @@ class StateFolder:
 
     @property
     def jobs(self) -> Path:
-        """One folder a job."""
+        """One folder a training job."""
         return self.root / "jobs"
+
+    @property
+    def transform_jobs(self) -> Path:
+        """One folder a transform job."""
+        return self.root / "transform-jobs"
+
+    @property
+    def endpoints(self) -> Path:
+        """One folder an instance of an endpoint."""
+        return self.root / "endpoints"
 
     @property
     def file_systems(self) -> Path:

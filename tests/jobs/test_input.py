@@ -24,11 +24,20 @@ from stagemaker.jobs.checkpoints import CheckpointSync
 from stagemaker.jobs.directory import JobDirectory, remove_tree
 from stagemaker.jobs.environment import host_addresses, host_names
 from stagemaker.jobs.interruption import InterruptionError, interrupt
+from stagemaker.jobs.object_stream import write_whole
 from stagemaker.jobs.objects import ObjectClient, ObjectInfo, ObjectsError
 from stagemaker.jobs.selection import DownloadError, Share, selected
 from stagemaker.jobs.spec import ChannelSource, S3Uri
 
 ALONE = Share(0, 1)
+
+
+class Body(io.BytesIO):
+    """An ObjectStream of bytes that are there."""
+
+    def pour(self, pipe: int) -> None:
+        """Write them into a pipe."""
+        write_whole(pipe, self.read())
 
 
 class Bucket:
@@ -41,9 +50,9 @@ class Bucket:
         """The keys that start with `prefix`."""
         return (ObjectInfo(k, len(v)) for k, v in sorted(self.objects.items()) if k.startswith(prefix))
 
-    def open(self, uri: S3Uri) -> io.BytesIO:
+    def open(self, uri: S3Uri) -> Body:
         """The object's bytes."""
-        return io.BytesIO(self.objects[uri.key])
+        return Body(self.objects[uri.key])
 
     def download(self, uri: S3Uri, file: Path) -> None:
         """Write the object to `file`."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import http.server
 import json
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +14,9 @@ from typing import ClassVar
 import pytest
 
 from stagemaker.contract.training import ChannelConfig
+from stagemaker.jobs import object_stream
 from stagemaker.jobs.channel import download_errors
+from stagemaker.jobs.object_stream import ObjectStream
 from stagemaker.jobs.objects import ObjectClient, ObjectsError
 from stagemaker.jobs.selection import DownloadError
 from stagemaker.jobs.spec import ChannelSource, S3Uri
@@ -96,6 +100,70 @@ def test_object_that_vanishes_in_mid_download(client: ObjectClient, tmp_path: Pa
     channel = ChannelSource(ChannelConfig("train", None), S3Uri("b", "k"))
     with pytest.raises(DownloadError, match=r"does not exist\. for s3://b/k"), download_errors(channel):
         client.download(channel.source, tmp_path / "file")
+
+
+def poured(stream: ObjectStream) -> bytes:
+    """What comes out of a pipe that the stream is poured into."""
+    read, write = os.pipe()
+    found: list[bytes] = []
+
+    def drain() -> None:
+        with os.fdopen(read, "rb") as end:
+            found.append(end.read())
+
+    reader = threading.Thread(target=drain)
+    reader.start()
+    try:
+        stream.pour(write)
+    finally:
+        os.close(write)
+        reader.join()
+    return found[0]
+
+
+def test_poured_stream_is_whole(client: ObjectClient) -> None:
+    """The same when the bytes go straight from the connection into a pipe; some have been read before."""
+    assert poured(client.open(S3Uri("b", "k"))) == BODY
+    assert len(Breaking.asked) > 5
+    stream = client.open(S3Uri("b", "k"))
+    first = stream.read(100_000)
+    assert first + poured(stream) == BODY
+
+
+def test_connection_is_used_again_after_pouring(client: ObjectClient) -> None:
+    """Nothing of an object is left on it."""
+    for _ in range(2):
+        assert poured(client.open(S3Uri("b", "k"))) == BODY
+
+
+def test_pipe_without_a_reader_ends_the_pouring(client: ObjectClient) -> None:
+    """BrokenPipeError, which is how a program says that it has had enough."""
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        with pytest.raises(BrokenPipeError):
+            client.open(S3Uri("b", "k")).pour(write)
+    finally:
+        os.close(write)
+
+
+def test_object_that_changes_while_it_is_poured(client: ObjectClient) -> None:
+    """The job hears of it."""
+    Breaking.changes = True
+    with pytest.raises(ObjectsError, match="PreconditionFailed"):
+        poured(client.open(S3Uri("b", "k")))
+
+
+def test_connection_that_cannot_be_spliced_is_copied(client: ObjectClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By way of this process, as where the system has no splice at all."""
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "splice", refuse, raising=False)
+    assert poured(client.open(S3Uri("b", "k"))) == BODY
+    monkeypatch.setattr(object_stream, "_SPLICES", False)
+    assert poured(client.open(S3Uri("b", "k"))) == BODY
 
 
 def test_stream_can_be_read_in_small_pieces(client: ObjectClient) -> None:

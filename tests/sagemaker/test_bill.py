@@ -13,6 +13,7 @@ from stagemaker.sagemaker.documents import Documents
 from stagemaker.sagemaker.instance_types import instance_types
 from stagemaker.sagemaker.ledger import Ledger
 from stagemaker.sagemaker.training_job import TRAINING_JOB
+from stagemaker.sagemaker.transform_job import TRANSFORM_JOB
 from stagemaker.store import Store
 
 KIND = "ml.m5.large"
@@ -100,4 +101,24 @@ def test_without_groups_and_without_jobs() -> None:
     assert "no price" in rows[1]
     assert [row.split()[0] for row in rows] == ["job", "dear", "a", "total", "Prices"]
     assert rows[3].split() == ["total", "1.0000"]
-    assert as_text([Group("lab", ())]) == "No training job has had an instance yet: nothing to pay."
+    assert as_text([Group("lab", ())]) == "No job has had an instance yet: nothing to pay."
+
+
+def test_transform_jobs_are_on_the_bill(tmp_path: Path) -> None:
+    """From their start on instances to their end, or until now; one that never had instances is not there."""
+    store = Store(tmp_path / "stage.db")
+    documents = Documents(store, "123456789012")
+    resources = {"InstanceType": "ml.m5.large", "InstanceCount": 2}
+    started = {
+        "TransformStartTime": 1000.0,
+        "TransformResources": resources,
+        "TransformOutput": {"S3OutputPath": "s3://b"},
+    }
+    for number, members in enumerate(({**started, "TransformEndTime": 4600.5}, started, {})):
+        document = {"TransformJobStatus": "Completed", "CreationTime": float(number), **members}
+        documents.create(TRANSFORM_JOB, "us-east-1", f"job-{number}", document, {})
+    store.close()
+    over, running = bill(tmp_path / "stage.db")
+    assert (over.job, over.instances, over.billable_seconds, over.saved) == ("job-0", 2, 3600, 0.0)
+    assert over.usd == pytest.approx(0.23)
+    assert running.billable_seconds > 3600

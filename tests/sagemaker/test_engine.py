@@ -116,8 +116,8 @@ def test_pages_hold_each_job_once_in_order(jobs: list[tuple[str, float]], sort: 
 
 def test_filter_that_is_not_honoured_is_refused(documents: Documents) -> None:
     """A filter without effect would give a wrong answer."""
-    with pytest.raises(AwsError, match="WarmPoolStatusEquals"):
-        names(documents, WarmPoolStatusEquals="InUse")
+    with pytest.raises(AwsError, match="TrainingPlanArnEquals"):
+        names(documents, TrainingPlanArnEquals="arn:aws:sagemaker:us-east-1:123456789012:training-plan/a")
 
 
 def test_name_contains_is_no_pattern(documents: Documents) -> None:

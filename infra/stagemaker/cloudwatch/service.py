@@ -39,7 +39,7 @@ class CloudWatchService:
                     Point(
                         math.floor(datum.time.timestamp()),
                         datum.unit,
-                        Aggregate(1.0, datum.value, datum.value, datum.value),
+                        Aggregate(datum.count, datum.value * datum.count, datum.value, datum.value),
                     ),
                 )
                 for datum in data

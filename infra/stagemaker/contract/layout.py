@@ -100,6 +100,11 @@ class Layout:
         return self.base / "checkpoints"
 
     @property
+    def warm_pool_cache(self) -> Path:
+        """What a job leaves here is there for the next job of its warm pool."""
+        return self.base / "sagemaker" / "warmpoolcache"
+
+    @property
     def code(self) -> Path:
         """Where the script-mode toolkit unpacks the user's code."""
         return self.base / "code"

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 from urllib.parse import unquote
 
+from stagemaker.backing.port import ZERO_COPY
 from stagemaker.wire.errors import AwsError
 from stagemaker.wire.message import Reply, Request
 
@@ -51,16 +52,23 @@ def is_secure(scope: Scope) -> bool:
     return scope.get("scheme") == "https" or not proxied
 
 
-async def read_body(receive: Receive) -> bytes:
-    """The whole body. Raises AwsError (413) when it is too large, ClientGoneError when it never ends."""
+class BodyTooLargeError(AwsError):
+    """The body is larger than is read."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__("RequestEntityTooLargeException", f"The request is larger than {most} bytes.", 413)
+
+
+async def read_body(receive: Receive, most: int = LARGEST_BODY) -> bytes:
+    """The whole body. Raises BodyTooLargeError for more than `most` bytes, ClientGoneError when it never ends."""
     body = bytearray()
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGoneError
         body += message.get("body", b"")
-        if len(body) > LARGEST_BODY:
-            raise AwsError("RequestEntityTooLargeException", f"The request is larger than {LARGEST_BODY} bytes.", 413)
+        if len(body) > most:
+            raise BodyTooLargeError(most)
         if not message.get("more_body"):
             return bytes(body)
 
@@ -121,6 +129,7 @@ def scope_of(request: Request, outer: Scope, *, service: str, region: str, anony
 
 async def answer_of(application: Application, scope: Scope, receive: Receive) -> Reply:
     """The whole answer of `application`."""
+    scope = {**scope, "extensions": {k: v for k, v in scope.get("extensions", {}).items() if k != ZERO_COPY}}
     status, headers, body = 500, {}, bytearray()
 
     async def collect(message: Message) -> None:

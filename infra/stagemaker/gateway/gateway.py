@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,6 +12,7 @@ from stagemaker.backing import PRIVATE_PATHS
 from stagemaker.gateway import guard
 from stagemaker.gateway.asgi import (
     Application,
+    BodyTooLargeError,
     ClientGoneError,
     Receive,
     Scope,
@@ -27,10 +29,14 @@ from stagemaker.gateway.control import Control
 from stagemaker.gateway.render import render_error
 from stagemaker.gateway.target import Target, find_target
 from stagemaker.identity.actions import Call
+from stagemaker.identity.context import request_context
 from stagemaker.identity.observation import is_observed
 from stagemaker.identity.principal import PrincipalKind
 from stagemaker.identity.room import Identity
 from stagemaker.identity.s3_routes import streams as is_object_upload
+from stagemaker.sagemaker.invocation_errors import write_error
+from stagemaker.sagemaker.runtime import LARGEST_BODY as LARGEST_INVOCATION
+from stagemaker.sagemaker.runtime import Runtime, too_large
 from stagemaker.wire.api import Api
 from stagemaker.wire.errors import AwsError
 from stagemaker.wire.message import Context, Reply, Request
@@ -39,7 +45,12 @@ _LOG = logging.getLogger(__name__)
 
 
 class Gateway:
-    """An ASGI application for HTTP. `apis` are the services of our own, by signing name."""
+    """An ASGI application for HTTP. `apis` are the services of our own, by signing name.
+
+    `runtime` answers the calls to endpoints; it may be given later, before the first call.
+    """
+
+    runtime: Runtime | None = None
 
     def __init__(
         self, identity: Identity, backing: Application, apis: Mapping[str, Api], control: Control, *, region: str
@@ -52,6 +63,7 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request, whatever happens."""
+        began = time.perf_counter()
         head = read_head(scope)
         target = find_target(head, self._region)
         request_id = str(uuid.uuid4())
@@ -59,6 +71,8 @@ class Gateway:
             guard.check(head, PRIVATE_PATHS)
             if guard.is_control(head):
                 reply = await self._control.answer(head)
+            elif self.runtime is not None and target.service == "sagemaker" and self.runtime.claims(head):
+                reply = await self._invoke(self.runtime, head, receive, request_id, began)
             elif api := self._apis.get(target.service):
                 reply = await self._carry_out(api, replace(head, body=await read_body(receive)), target, request_id)
             else:
@@ -93,6 +107,28 @@ class Gateway:
             return await api.invoke(invocation, context)
         except AwsError as error:
             return api.codec_for(request).write_error(error, request_id)
+
+    async def _invoke(self, runtime: Runtime, head: Request, receive: Receive, request_id: str, began: float) -> Reply:
+        """A call to an endpoint. It passes no role on, so its parameters are not looked through for any."""
+        try:
+            with runtime.admitted(head):
+                try:
+                    request = replace(head, body=await read_body(receive, LARGEST_INVOCATION))
+                except BodyTooLargeError:
+                    raise too_large() from None
+                authenticated = await self._identity.authenticate(request, service_guess="sagemaker")
+                call = runtime.read(request, authenticated.region)
+                await self._identity.authorise(
+                    authenticated.principal,
+                    call.action,
+                    [call.resource],
+                    context={**request_context(request), **call.context},
+                    region=authenticated.region,
+                    family=authenticated.family,
+                )
+                return await runtime.invoke(call, request, authenticated.region, request_id, began)
+        except AwsError as error:
+            return write_error(error, request_id)
 
     async def _hand_over(
         self, head: Request, target: Target, request_id: str, scope: Scope, receive: Receive, send: Send

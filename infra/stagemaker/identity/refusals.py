@@ -45,6 +45,8 @@ def family_of(request: Request, service: str) -> Family:
     """The family of `service` (a signing name), by the protocol that `request` speaks."""
     if service in {"s3", "s3express"}:
         return Family.S3
+    if service == "sagemaker" and request.path.startswith("/endpoints/"):
+        return Family.REST  # the runtime's bodies are the user's, in any content type
     content_type = request.headers.get("content-type", "")
     if "x-amz-target" in request.headers or "smithy-protocol" in request.headers or "x-amz-json" in content_type:
         return Family.JSON

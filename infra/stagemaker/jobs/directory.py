@@ -14,6 +14,8 @@ from pathlib import Path
 
 from stagemaker.contract.layout import Layout
 
+_SIGNING_SECONDS = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class JobDirectory:
@@ -105,18 +107,32 @@ class JobDirectory:
         return False
 
     def take_lock(self) -> int:
-        """Hold the lock for the rest of this process; the descriptor keeps it. Raises BlockingIOError."""
+        """Hold the lock for whoever has the descriptor, or a copy of it. Raises BlockingIOError."""
         handle = os.open(self.lock, os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            raise
         os.ftruncate(handle, 0)
-        os.write(handle, str(os.getpid()).encode())
         return handle
+
+    @staticmethod
+    def sign_lock(handle: int) -> None:
+        """Say in the lock that this process is the runner."""
+        os.pwrite(handle, str(os.getpid()).encode(), 0)
 
     def kill_runner(self) -> None:
         """End a living runner, and on Linux its container with it."""
-        if self.runner_lives() and (pid := self.lock.read_text()):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(pid), signal.SIGKILL)
+        give_up = time.monotonic() + _SIGNING_SECONDS
+        while self.runner_lives():
+            if pid := self.lock.read_text():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
+                return
+            if time.monotonic() > give_up:
+                return
+            time.sleep(0.002)  # it has the lock, and is about to say who it is
 
 
 def remove_tree(folder: Path) -> None:

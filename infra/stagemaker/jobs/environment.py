@@ -14,6 +14,8 @@ from stagemaker.jobs.objects import stage_endpoint
 from stagemaker.jobs.spec import TrainingSpec
 from stagemaker.ports import Credentials
 
+WARM_POOL_CACHE_VARIABLE = "SAGEMAKER_MANAGED_WARMPOOL_CACHE_DIRECTORY"
+
 
 def host_names(count: int) -> tuple[str, ...]:
     """`algo-1` to `algo-<count>`."""
@@ -41,7 +43,7 @@ def container_environment(
     return {
         **spec.program.environment,
         **{name: layout.located(value) for name, value in spec.environment.items()},
-        **({} if spec.isolated else _role(spec.stage_file, credentials)),
+        **({} if spec.isolated else role_environment(spec.stage_file, credentials)),
         "TRAINING_JOB_NAME": spec.name,
         "TRAINING_JOB_ARN": spec.arn,
         "AWS_REGION": spec.region,
@@ -49,15 +51,24 @@ def container_environment(
         "SAGEMAKER_REGION": spec.region,
         "CURRENT_HOST": host,
         "SAGEMAKER_METRICS_DIRECTORY": str(layout.output / "metrics" / "sagemaker"),
+        **({WARM_POOL_CACHE_VARIABLE: str(layout.warm_pool_cache)} if spec.warm_pool else {}),
         HOSTS_VARIABLE: json.dumps(dict(addresses)),
-        "STAGEMAKER_CPUS": str(spec.threads),
-        "OMP_NUM_THREADS": str(spec.threads),
+        **thread_environment(spec.threads),
+    }
+
+
+def thread_environment(threads: int) -> dict[str, str]:
+    """The variables that share the machine's cores out. Libraries read some of them once, when they are loaded."""
+    return {
+        "STAGEMAKER_CPUS": str(threads),
+        "OMP_NUM_THREADS": str(threads),
         # Two jobs that both spin on their cores run several times slower than two that wait.
         "OMP_WAIT_POLICY": "PASSIVE",
     }
 
 
-def _role(stage_file: Path, keys: Credentials) -> dict[str, str]:
+def role_environment(stage_file: Path, keys: Credentials) -> dict[str, str]:
+    """The variables that lead an AWS client to the stage, as the execution role. Raises OSError for no stage."""
     role = {
         "AWS_ACCESS_KEY_ID": keys.access_key_id,
         "AWS_SECRET_ACCESS_KEY": keys.secret_access_key,

@@ -2,7 +2,8 @@
 
 AWS's own images are known by repository name and tag; their account and region differ by the place
 and say nothing. A user's image is a folder below the images folder (`stagemaker serve --images DIR`):
-`DIR/<repository>/train` (or `DIR/<repository>:<tag>/train`) is the program that the image would run.
+`DIR/<repository>/train` (or `DIR/<repository>:<tag>/train`) is the program that the image would run, and
+`serve` beside it the one that serves a model.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stagemaker.jobs.spec import MetricDefinition, Program
+from stagemaker.jobs.tunable import TuningRules
 
 _URI = re.compile(
     r"(?:(?P<registry>[A-Za-z0-9.\-]+(?::\d+)?)/)?(?P<repository>[a-z0-9][a-z0-9._/\-]*)(?::(?P<tag>[\w.\-]+))?"
@@ -30,6 +32,10 @@ class Algorithm:
     module: str
     tags: Mapping[str, tuple[str, ...]]
     metrics: tuple[MetricDefinition, ...]
+    preload: tuple[str, ...] = ()
+    """Modules that take long to import, for kept instances."""
+    tuning: TuningRules | None = None
+    """What may be searched in it; None when that is not known here."""
 
 
 class ProcessImages:
@@ -41,18 +47,21 @@ class ProcessImages:
         }
         self._folder = folder
 
-    def program(self, image: str) -> Program:
-        """What runs for `image`. Its `problem` says why nothing can; AWS too finds that out only later."""
+    def program(self, image: str, word: str = "train") -> Program:
+        """What runs for `image`, to be given `word` as its argument: `train` or `serve`.
+
+        Its `problem` says why nothing can; AWS too finds that out only later.
+        """
         repository, tag = _parse(image)
         if algorithm := self._algorithms.get(repository):
             tags = algorithm.tags[repository]
             if emulated := _emulated_tag(tag, tags):
                 command = (sys.executable, "-m", algorithm.module)
-                return Program(command, {TAG_VARIABLE: emulated}, trusted=True)
+                return Program(command, {TAG_VARIABLE: emulated}, trusted=True, preload=algorithm.preload)
             return self._none(image, f"{repository} is known here with the tags {', '.join(tags)}")
         if self._folder is not None:
             for name in (f"{repository}:{tag}", repository):
-                program = self._folder / name / "train"
+                program = self._folder / name / word
                 inside = program.resolve().is_relative_to(self._folder.resolve())
                 if inside and program.is_file() and os.access(program, os.X_OK):
                     return Program((str(program),))
@@ -62,6 +71,11 @@ class ProcessImages:
         """The service's own definitions for an algorithm of AWS's; None for any other image."""
         algorithm = self._algorithms.get(_parse(image)[0])
         return algorithm.metrics if algorithm else None
+
+    def tuning_rules(self, image: str) -> TuningRules | None:
+        """What may be tuned in an algorithm of AWS's; None for any other image."""
+        algorithm = self._algorithms.get(_parse(image)[0])
+        return algorithm.tuning if algorithm else None
 
     @staticmethod
     def _none(image: str, hint: str) -> Program:

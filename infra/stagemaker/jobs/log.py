@@ -16,9 +16,15 @@ LONGEST_EVENT = 256 * 1024 - 26
 
 
 class LogPump(threading.Thread):
-    """Copies a container's output to its log file and picks the metrics out of it."""
+    """Copies a container's output to its log file and picks the metrics out of it, for those who want them."""
 
-    def __init__(self, output: IO[bytes], file: Path, scanner: MetricScanner, record: RecordWriter) -> None:
+    def __init__(
+        self,
+        output: IO[bytes],
+        file: Path,
+        scanner: MetricScanner | None = None,
+        record: RecordWriter | None = None,
+    ) -> None:
         super().__init__(daemon=True, name="log-pump")
         self._output = output
         self._file = file
@@ -31,8 +37,14 @@ class LogPump(threading.Thread):
             while raw := self._output.readline(LONGEST_EVENT):
                 now = time.time()
                 line = raw.decode("utf-8", errors="replace").rstrip("\r\n")
-                found = [MetricEvent(now, name, value) for name, value in self._scanner.scan(line)]
+                scanned = self._scanner.scan(line) if self._scanner else ()
+                found = [MetricEvent(now, name, value) for name, value in scanned]
                 with contextlib.suppress(OSError):  # a full disk costs the line, not the job
-                    log.write(f"{int(now * 1000)}\t{stored_line(line)}\n".encode())
-                    if found:
+                    log.write(log_line(now, line))
+                    if found and self._record:
                         self._record.write(*found)
+
+
+def log_line(time: float, line: str) -> bytes:
+    """An event as the log file holds it: `line` was printed at `time` (epoch seconds)."""
+    return f"{int(time * 1000)}\t{stored_line(line)}\n".encode()

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
+from stagemaker.jobs.local_connection import LocalConnection, socket_of
 from stagemaker.jobs.object_stream import PATIENCE_SECONDS, ObjectStream
 from stagemaker.jobs.signing import sign_s3
 from stagemaker.jobs.spec import S3Uri
@@ -23,6 +24,7 @@ from stagemaker.ports import Credentials
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 _PIECE = 1024 * 1024
+_SILENCE_SECONDS = 300.0
 _KMS_KEY = "x-amz-server-side-encryption-aws-kms-key-id"
 
 
@@ -151,7 +153,7 @@ class ObjectClient:
     ) -> http.client.HTTPResponse:
         if self._connection is None:
             address = urlsplit(json.loads(self.stage_file.read_text())["endpoint"])
-            self._connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=300)
+            self._connection = _connection(self.stage_file, address.hostname or "", address.port)
         connection = self._connection
         amz = {name: value for name, value in extra.items() if name.startswith("x-amz-")}
         target, headers = sign_s3(
@@ -164,16 +166,30 @@ class ObjectClient:
         return connection.getresponse()
 
 
+def _connection(stage_file: Path, host: str, port: int | None) -> http.client.HTTPConnection:
+    """To the stage's own socket where there is one that answers, else to its port."""
+    if file := socket_of(stage_file):
+        local = LocalConnection(file, host, port, _SILENCE_SECONDS)
+        try:
+            local.connect()
+        except OSError:  # of a stage that was killed
+            local.close()
+        else:
+            return local
+    return http.client.HTTPConnection(host, port, timeout=_SILENCE_SECONDS)
+
+
 def stage_endpoint(stage_file: Path) -> str:
     """The address of the running stage; waits for one that is being restarted. Raises OSError after all patience."""
-    give_up = time.monotonic() + PATIENCE_SECONDS
+    give_up, pause = time.monotonic() + PATIENCE_SECONDS, _FIRST_PAUSE
     while True:
         try:
             return str(json.loads(stage_file.read_text())["endpoint"])
         except OSError:
             if time.monotonic() > give_up:
                 raise
-            time.sleep(_LONGEST_PAUSE)
+            time.sleep(pause)
+            pause = min(_LONGEST_PAUSE, pause * 2)
 
 
 def _tag(root: ET.Element, name: str) -> str:

@@ -105,21 +105,25 @@ def _prefix(objects: ObjectClient, channel: ChannelSource) -> Iterator[Selected]
 
 
 def _manifest(objects: ObjectClient, channel: ChannelSource) -> Iterator[Selected]:
-    """`[{"prefix": "s3://bucket/some/"}, "relative/key", ...]`: a key is the prefix and the entry, as they stand."""
-    document = _json(read_whole(objects, channel.source), channel.source)
-    match document:
+    prefix, entries = manifest_entries(objects, channel.source)
+    for entry in entries:
+        yield Selected(S3Uri(prefix.bucket, prefix.key + entry), _checked(entry.lstrip("/"), entry))
+
+
+def manifest_entries(objects: ObjectClient, uri: S3Uri) -> tuple[S3Uri, Sequence[str]]:
+    """The prefix and the entries of a manifest: a key is the one and the other, as they stand.
+
+    A manifest is `[{"prefix": "s3://bucket/some/"}, "relative/key", ...]`. Raises DownloadError, ObjectsError.
+    """
+    match _json(read_whole(objects, uri), uri):
         case [{"prefix": str(text)}, *entries] if all(isinstance(entry, str) for entry in entries):
             pass
         case _:
-            raise DownloadError(
-                f'The manifest {channel.source} must be a JSON list: first {{"prefix": "s3://..."}}, then keys'
-            )
+            raise DownloadError(f'The manifest {uri} must be a JSON list: first {{"prefix": "s3://..."}}, then keys')
     try:
-        prefix = S3Uri.parse(text)
+        return S3Uri.parse(text), entries
     except ValueError as error:
-        raise DownloadError(f"The manifest {channel.source} has a prefix that is no S3 URI: {text}") from error
-    for entry in entries:
-        yield Selected(S3Uri(prefix.bucket, prefix.key + entry), _checked(entry.lstrip("/"), entry))
+        raise DownloadError(f"The manifest {uri} has a prefix that is no S3 URI: {text}") from error
 
 
 def _json(data: bytes, uri: S3Uri) -> Any:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from stagemaker.contract.training import ChannelConfig
+
+SCRIPT_MODE = "sagemaker_program"
+"""The hyperparameter with which an image of AWS's runs a program of the user's."""
 
 _Kind = TypeVar("_Kind")
 
@@ -61,6 +65,16 @@ class Program:
     environment: Mapping[str, str] = field(default_factory=dict)
     trusted: bool = False
     problem: str | None = None
+    preload: tuple[str, ...] = ()
+    """Modules that a kept instance imports ahead for `python -m MODULE`; see `warm_process`."""
+
+    @property
+    def module(self) -> str | None:
+        """The module that the command runs with this Python, if that is all that it is."""
+        match self.command:
+            case (sys.executable, "-m", str(module)):
+                return module
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +159,17 @@ class TrainingSpec:
     threads: int
     stage_file: Path
     """Names the endpoint of the running stage; read again after the stage was restarted."""
+    warm_pool: Path | None = None
+    """The folder that the job's warm pool keeps from job to job; None without a warm pool."""
+
+    @property
+    def preload(self) -> tuple[str, ...]:
+        """What a kept instance may import ahead for this job.
+
+        Libraries read variables when they are loaded, so a request with variables of its own needs a fresh
+        process; a script of the user's is one anyway.
+        """
+        return () if self.environment or SCRIPT_MODE in self.hyperparameters else self.program.preload
 
     def save(self, file: Path) -> None:
         """Write as JSON."""
@@ -158,7 +183,7 @@ class TrainingSpec:
             return _made(
                 cls,
                 document,
-                program=_made(Program, document["program"], command=tuple(document["program"]["command"])),
+                program=read_program(document["program"]),
                 channels=tuple(map(_channel, document["channels"])),
                 arguments=tuple(document.get("arguments", ("train",))),
                 checkpoints=_checkpoints(document.get("checkpoints")),
@@ -166,6 +191,7 @@ class TrainingSpec:
                 output=_made(S3Uri, document["output"]),
                 metrics=tuple(_made(MetricDefinition, entry) for entry in document["metrics"]),
                 stage_file=Path(document["stage_file"]),
+                warm_pool=Path(document["warm_pool"]) if document.get("warm_pool") else None,
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise SpecError(f"{file}: {error!r}") from error
@@ -188,6 +214,11 @@ def _channel(document: dict[str, Any]) -> ChannelSource:
         source=_made(S3Uri, document["source"]),
         attributes=tuple(document.get("attributes", ())),
     )
+
+
+def read_program(document: dict[str, Any]) -> Program:
+    """From the JSON of one. Raises KeyError, TypeError."""
+    return _made(Program, document, command=tuple(document["command"]), preload=tuple(document.get("preload", ())))
 
 
 def _file_system(document: dict[str, Any]) -> FileSystemChannel:

@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from stagemaker.jobs.directory import JobDirectory
 from stagemaker.jobs.endings import INTERNAL_ERROR
 from stagemaker.jobs.record import EndEvent, Entry, RecordError, RecordWriter, StatusEvent, read_record
 from stagemaker.jobs.spec import SpecError, TrainingSpec
+from stagemaker.jobs.warm_instance import WarmInstance
 
 _LOG = logging.getLogger(__name__)
 
@@ -28,6 +30,23 @@ RESTARTING = "Restarting"
 Fold = Callable[[JobDirectory, Sequence[Entry]], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """What carries out the jobs of a kind."""
+
+    module: str
+    """Run as `python -m MODULE DIRECTORY`."""
+    failed: str
+    """The message of a job whose runner has died."""
+    retries: Callable[[JobDirectory], int] = lambda _: 0
+    """How often such a job begins again."""
+
+
+TRAINING = Runner(
+    "stagemaker.jobs.runner", "Training job failed", lambda directory: TrainingSpec.load(directory.spec).retries
+)
+
+
 class Supervisor:
     """Runs jobs, at most `slots` at once; the rest wait in the order they came.
 
@@ -35,11 +54,13 @@ class Supervisor:
     each entry once. It keeps the last offset with what it changes, and gives it to `resume` after a restart.
     """
 
-    def __init__(self, fold: Fold, *, slots: int) -> None:
+    def __init__(self, fold: Fold, *, slots: int, runner: Runner = TRAINING) -> None:
         self._fold = fold
+        self._runner = runner
         self._slots = slots
         self._waiting: dict[Path, JobDirectory] = {}
         self._running: dict[Path, _Running] = {}
+        self._kept: dict[Path, WarmInstance] = {}
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -52,6 +73,29 @@ class Supervisor:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
+        for pool in list(self._kept):
+            self.release(pool)
+
+    def keep(self, pool: Path, modules: tuple[str, ...], threads: int) -> None:
+        """Have an instance ready for the jobs whose `warm_pool` is `pool`, with `modules` imported.
+
+        At most as many as there are slots; the oldest goes first. A pool without one starts its jobs cold.
+        """
+        present = self._kept.get(pool)
+        if present is not None and present.modules == modules:
+            return
+        self.release(pool)
+        while len(self._kept) >= self._slots:
+            self.release(next(iter(self._kept)))
+        try:
+            self._kept[pool] = WarmInstance(modules, threads, pool / "instance.log")
+        except OSError:
+            _LOG.exception("no process for the warm pool %s could be started; its jobs start cold", pool.name)
+
+    def release(self, pool: Path) -> None:
+        """End the pool's instance, if there is one."""
+        if instance := self._kept.pop(pool, None):
+            instance.close()
 
     def submit(self, directory: JobDirectory) -> None:
         """Start the job now or when a slot is free."""
@@ -61,7 +105,7 @@ class Supervisor:
     def resume(self, directory: JobDirectory, offset: int) -> None:
         """Take up a job that was not over when the server last stopped."""
         if directory.record.exists() or directory.runner_lives():
-            self._running[directory.root] = _Running(directory, offset)
+            self._running[directory.root] = _Running(self._runner, directory, offset)
         else:
             self.submit(directory)
 
@@ -73,6 +117,8 @@ class Supervisor:
 
     def forget_all(self) -> None:
         """End every runner and drop every job: for a reset of the account."""
+        for pool in list(self._kept):
+            self.release(pool)
         for running in self._running.values():
             running.kill()
         self._waiting.clear()
@@ -87,12 +133,36 @@ class Supervisor:
             del self._waiting[root]
 
     def _start(self, directory: JobDirectory) -> bool:
+        if self._start_warm(directory):
+            self._running[directory.root] = _Running(self._runner, directory, 0, is_warm=True)
+            return True
         try:
-            process = _spawn(directory)
+            process = _spawn(self._runner, directory)
         except OSError:
             _LOG.exception("no runner for %s could be started; it is tried again", directory.root.name)
             return False
-        self._running[directory.root] = _Running(directory, 0, process)
+        self._running[directory.root] = _Running(self._runner, directory, 0, process)
+        return True
+
+    def _start_warm(self, directory: JobDirectory) -> bool:
+        """Leave the job to its warm pool's instance, if it has a pool; the pool has one from now on."""
+        try:
+            spec = TrainingSpec.load(directory.spec)
+        except SpecError:  # its runner will fail, and the job with it
+            return False
+        if (pool := spec.warm_pool) is None:
+            return False
+        present = self._kept.get(pool)
+        # Those of the job before where it needs none: the next job may be like that one again.
+        self.keep(pool, spec.preload or (present.modules if present else ()), spec.threads)
+        if (instance := self._kept.get(pool)) is None:
+            return False
+        try:
+            instance.run(directory)
+        except OSError:
+            _LOG.warning("the instance of the warm pool %s is gone; the job starts cold", pool.name)
+            self.release(pool)
+            return False
         return True
 
     async def _watch(self) -> None:
@@ -118,10 +188,21 @@ class Supervisor:
 class _Running:
     """A job that has been started, and how far its record has been read."""
 
-    def __init__(self, directory: JobDirectory, offset: int, process: subprocess.Popen[bytes] | None = None) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        directory: JobDirectory,
+        offset: int,
+        process: subprocess.Popen[bytes] | None = None,
+        *,
+        is_warm: bool = False,
+    ) -> None:
+        self._runner = runner
         self.directory = directory
         self.offset = offset
         self.process = process
+        self.is_warm = is_warm
+        """Whether a kept instance has been asked to run it."""
         self.not_before = 0.0
 
     def advance(self, fold: Fold) -> bool:
@@ -147,14 +228,22 @@ class _Running:
                     return True
         if not alive:
             self._reap()
-            if self._begin_again():
+            if self._begin_cold() or self._begin_again():
                 return False
             return self._fail(fold)
         return False
 
     def _fail(self, fold: Fold) -> bool:
-        end = EndEvent(time.time(), "Failed", "Failed", "Training job failed", INTERNAL_ERROR)
+        end = EndEvent(time.time(), "Failed", "Failed", self._runner.failed, INTERNAL_ERROR)
         fold(self.directory, [Entry(end, self.offset)])
+        return True
+
+    def _begin_cold(self) -> bool:
+        """Start a runner for a job whose instance went before there was one."""
+        if not self.is_warm or self.directory.record.exists():
+            return False
+        self.process = _spawn(self._runner, self.directory)
+        self.is_warm = False
         return True
 
     def _begin_again(self) -> bool:
@@ -162,7 +251,7 @@ class _Running:
         events = [entry.event for entry in read_record(self.directory.record)]
         restarts = sum(isinstance(event, StatusEvent) and event.status == RESTARTING for event in events)
         try:
-            allowed = TrainingSpec.load(self.directory.spec).retries
+            allowed = self._runner.retries(self.directory)
         except SpecError:
             _LOG.exception("%s cannot begin again", self.directory.root.name)
             return False
@@ -172,7 +261,7 @@ class _Running:
         record = RecordWriter(self.directory.record)
         record.write(StatusEvent(time.time(), RESTARTING, message))
         record.close()
-        self.process = _spawn(self.directory)
+        self.process = _spawn(self._runner, self.directory)
         return True
 
     def kill(self) -> None:
@@ -192,11 +281,11 @@ class _Running:
             self.process.wait()
 
 
-def _spawn(directory: JobDirectory) -> subprocess.Popen[bytes]:
+def _spawn(runner: Runner, directory: JobDirectory) -> subprocess.Popen[bytes]:
     """A runner in a session of its own: a Ctrl-C on the server's terminal is not meant for it."""
     with directory.runner_log.open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "stagemaker.jobs.runner", str(directory.root)],
+            [sys.executable, "-m", runner.module, str(directory.root)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

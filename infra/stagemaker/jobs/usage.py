@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from stagemaker.jobs.processes import total_memory, tree
@@ -15,20 +16,29 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
 
 class UsageMeter:
-    """Looks at the processes below `pid`: often at first, so that a short job is seen, then once a second.
+    """Looks at the processes below `pids`: often at first, so that a short job is seen, then each `longest_pause` (s).
 
-    Memory is told in percent of `memory_bytes`, or of this machine's where the instance type is not known.
+    `pids` is one process, or says at each look which they are. Memory is told in percent of `memory_bytes`, or of
+    this machine's where the instance type is not known.
     """
 
-    def __init__(self, host: str, pid: int, folder: Path, volume_bytes: int, memory_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        host: str,
+        pids: int | Callable[[], Iterable[int]],
+        folder: Path,
+        volume_bytes: int,
+        memory_bytes: int | None = None,
+        longest_pause: float = _LONGEST_PAUSE,
+    ) -> None:
         self.disk_bytes = folder_bytes(folder)
         """What the host's folder held when last looked at."""
         self._host = host
-        self._pid = pid
+        self._pids = pids
         self._folder = folder
         self._volume_bytes = volume_bytes
         self._memory_bytes = memory_bytes or total_memory()
-        self._pause = _FIRST_PAUSE
+        self._pause, self._longest_pause = _FIRST_PAUSE, longest_pause
         self._next = time.monotonic()
         self._since = time.monotonic()
         self._cpu_before = self._cpu = 0.0
@@ -40,9 +50,10 @@ class UsageMeter:
         if now < self._next:
             return None
         self.disk_bytes = folder_bytes(self._folder)
-        self._pause = min(_LONGEST_PAUSE, self._pause * 2)
+        self._pause = min(self._longest_pause, self._pause * 2)
         self._next = now + self._pause
-        processes = tree(self._pid)
+        pids = [self._pids] if isinstance(self._pids, int) else self._pids()
+        processes = [each for pid in pids for each in tree(pid)]
         # A child that nobody waited for takes its seconds along; the sum never goes back.
         self._cpu = max(self._cpu, sum(each.cpu_seconds for each in processes))
         self._peak_memory = max(self._peak_memory, sum(each.resident for each in processes))

@@ -1,10 +1,10 @@
-"""What the training jobs would have cost on AWS, from the documents that Describe answers from."""
+"""What the training and transform jobs would have cost on AWS, from the documents that Describe answers from."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from stagemaker.sagemaker.instance_types import instance_types
 from stagemaker.sagemaker.ledger import Ledger
 from stagemaker.sagemaker.training_events import ON_INSTANCES, SPOT_BILLED_SHARE
 from stagemaker.sagemaker.training_job import TRAINING_JOB
+from stagemaker.sagemaker.transform_job import TRANSFORM_JOB
+from stagemaker.sagemaker.warm_pools import retained_seconds
 from stagemaker.store import Store
 
 
@@ -33,6 +35,8 @@ class Line:
     usd: float | None
     saved: float | None
     """What spot capacity has saved."""
+    retained_seconds: int = 0
+    """Those that the job's warm pool waited for the next job; they cost the same."""
 
     def belongs_to(self, prefix: str) -> bool:
         """Whether the job's name, or that of its output's bucket, begins with the words of `prefix`."""
@@ -68,7 +72,7 @@ def as_text(groups: Sequence[Group]) -> str:
     """A table for the terminal, at most 80 columns wide but for long names."""
     lines = [line for group in groups for line in group.lines]
     if not lines:
-        return "No training job has had an instance yet: nothing to pay."
+        return "No job has had an instance yet: nothing to pay."
     rows = [f"{'job':<30} {'instances':<18} {'billed':>8} {'of':>8} {'USD':>10}"]
     titled = any(group.title for group in groups if group.lines)
     for group in groups:
@@ -78,6 +82,8 @@ def as_text(groups: Sequence[Group]) -> str:
         if titled and group.lines:
             rows += _total("  together", group.lines)
     rows += _total("total", lines)
+    if retained := _sum(lines, "retained_seconds"):
+        rows.append(f"{'in it, warm pools that waited':<50} {retained:>6.0f} s")
     rows.append("Prices of us-east-1 by the hour, from third-party tables: see datasets/instance-prices.")
     return "\n".join(rows)
 
@@ -109,30 +115,48 @@ def bill(database: Path) -> list[Line]:
     """A line for each job that has had instances, deleted ones too, by their creation; prices are us-east-1's."""
     store = Store(database)
     try:
-        jobs = [*Ledger(store).jobs(), *Documents(store, account="").all_of(TRAINING_JOB)]
-        return list(_lines(sorted(jobs, key=lambda job: job[2]["CreationTime"])))
+        documents = Documents(store, account="")
+        trainings = [*Ledger(store).jobs(), *documents.all_of(TRAINING_JOB)]
+        lines = [(job[2]["CreationTime"], line) for job in trainings for line in _training(*job)]
+        lines += [
+            (job[2]["CreationTime"], line) for job in documents.all_of(TRANSFORM_JOB) for line in _transform(*job)
+        ]
+        return [line for _, line in sorted(lines, key=lambda dated: dated[0])]
     finally:
         store.close()
 
 
-def _lines(jobs: Iterable[tuple[str, str, Document]]) -> Iterator[Line]:
-    for region, name, document in jobs:
-        if "TrainingStartTime" in document:
-            resources = document["ResourceConfig"]
-            trained, billed = _seconds(document)
-            known = instance_types().get(resources["InstanceType"])
-            rate = known.usd_per_hour / 3600 * resources["InstanceCount"] if known else None
-            yield Line(
-                region,
-                name,
-                document["OutputDataConfig"]["S3OutputPath"],
-                resources["InstanceType"],
-                resources["InstanceCount"],
-                trained,
-                billed,
-                usd=None if rate is None else billed * rate,
-                saved=None if rate is None else (trained - billed) * rate,
-            )
+def _training(region: str, name: str, document: Document) -> Iterator[Line]:
+    if "TrainingStartTime" in document:
+        output = document["OutputDataConfig"]["S3OutputPath"]
+        trained, billed = _seconds(document)
+        retained = retained_seconds(document, time.time())
+        yield _line(region, name, output, document["ResourceConfig"], trained, billed, retained)
+
+
+def _transform(region: str, name: str, document: Document) -> Iterator[Line]:
+    if "TransformStartTime" in document:
+        output = document["TransformOutput"]["S3OutputPath"]
+        seconds = int(document.get("TransformEndTime", time.time()) - document["TransformStartTime"])
+        yield _line(region, name, output, document["TransformResources"], seconds, seconds)
+
+
+def _line(region: str, name: str, output: str, resources: Document, used: int, billed: int, retained: int = 0) -> Line:
+    kind, count = resources["InstanceType"], resources["InstanceCount"]
+    known = instance_types().get(kind)
+    rate = known.usd_per_hour / 3600 * count if known else None
+    return Line(
+        region,
+        name,
+        output,
+        kind,
+        count,
+        used,
+        billed,
+        usd=None if rate is None else (billed + retained) * rate,
+        saved=None if rate is None else (used - billed) * rate,
+        retained_seconds=retained,
+    )
 
 
 def _seconds(document: Document) -> tuple[int, int]:

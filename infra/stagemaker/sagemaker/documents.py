@@ -48,6 +48,8 @@ class Documents:
         arn = family.arn(region, self.account, name)
         try:
             with self.store.transaction() as connection:
+                if self.name_of(family, region, arn) is not None:
+                    raise family.exists(arn)
                 connection.execute(
                     "INSERT INTO sagemaker_resources VALUES (?, ?, ?, ?, ?, ?, ?)",
                     (region, family.noun, name, document.get(family.status_member), now, now, _dump(document)),
@@ -63,6 +65,16 @@ class Documents:
             (region, family.noun, name),
         ).fetchone()
         return json.loads(row["document"]) if row else None
+
+    def name_of(self, family: Family, region: str, arn: str) -> str | None:
+        """The name of the resource that has this ARN, or None."""
+        prefix = family.arn(region, self.account, "")
+        compared = "lower(name)" if family.lower_case_arn else "name"
+        row = self.store.connection.execute(
+            f"SELECT name FROM sagemaker_resources WHERE region = ? AND family = ? AND {compared} = ?",  # noqa: S608 - one of the two above
+            (region, family.noun, arn.removeprefix(prefix)),
+        ).fetchone()
+        return str(row["name"]) if row and arn.startswith(prefix) else None
 
     def get(self, family: Family, region: str, name: str) -> Document:
         """The document. Raises the family's `missing` error."""
@@ -120,12 +132,18 @@ class Documents:
             yield row["region"], row["name"], json.loads(row["document"])
 
     async def settled(self, family: Family, region: str, name: str) -> Document:
-        """The document as soon as its status is not a passing one."""
+        """The document as soon as its status is not a passing one, or is that of a resource that is going."""
         async with self._changed:
             while True:
                 document = self.get(family, region, name)
-                if document.get(family.status_member) not in family.transitional:
+                if document.get(family.status_member) not in family.transitional - family.vanishing:
                     return document
+                await self._changed.wait()
+
+    async def gone(self, family: Family, region: str, name: str) -> None:
+        """Wait until the resource is not going any more. Raises the family's `missing` error when it is gone."""
+        async with self._changed:
+            while self.get(family, region, name).get(family.status_member) in family.vanishing:
                 await self._changed.wait()
 
     def _notify(self) -> None:

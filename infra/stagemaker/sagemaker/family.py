@@ -27,6 +27,14 @@ class Family:
     sort_by: str = "CreationTime"
     """What its list is sorted by unless the call says: it differs from family to family."""
     sort_order: str = "Ascending"
+    lower_case_arn: bool = False
+    """Whether ARNs hold the name in lower case, as those of models and endpoints do. Names that differ in
+    case only then clash."""
+    vanishing: frozenset[str] = frozenset()
+    """Those of `transitional` at whose end the resource is gone."""
+
+    judged_with: frozenset[str] = frozenset()
+    """Operations of other families that a policy must allow on a resource of this one too."""
 
     @property
     def name_member(self) -> str:
@@ -55,9 +63,20 @@ class Family:
 
     def arn(self, region: str, account: str, name: str) -> str:
         """The ARN of the resource called `name`."""
-        return f"arn:aws:sagemaker:{region}:{account}:{self.arn_type}/{name}"
+        shown = name.lower() if self.lower_case_arn else name
+        return f"arn:aws:sagemaker:{region}:{account}:{self.arn_type}/{shown}"
 
 
 def requested_resource_not_found(_arn: str) -> AwsError:
     """The error of a job that does not exist."""
     return AwsError("ValidationException", "Requested resource not found.")
+
+
+def could_not_find(what: str) -> ErrorOf:
+    """The error of a model, a configuration or an endpoint that does not exist."""
+    return lambda arn: AwsError("ValidationException", f'Could not find {what} "{arn}".')
+
+
+def cannot_create_existing(what: str) -> ErrorOf:
+    """The error of one whose name is taken."""
+    return lambda arn: AwsError("ValidationException", f'Cannot create already existing {what} "{arn}".')

@@ -1,6 +1,7 @@
 """Service quotas: how many instances of a type may be in use at once, by AWS's own names for the limits.
 
-There is one quota from the start: 20 hosts a job. Others are set in `quotas.json` in the state folder,
+Two quotas are there from the start: 20 hosts a training job, 20 instances a transform job. Others are set in
+`quotas.json` in the state folder,
 an object of names and numbers such as `{"ml.m5.large for training job usage": 2}`; it is read at each
 request, so a change counts at once.
 """
@@ -15,7 +16,9 @@ from stagemaker.sagemaker.instance_types import needs_accelerator
 from stagemaker.wire.errors import AwsError
 
 HOSTS_OF_A_JOB = "Number of instances for a training job"
-_DEFAULTS = {HOSTS_OF_A_JOB: 20}
+NO_ACCELERATOR = "this machine offers no accelerator, and a CPU never stands in for one"
+INSTANCES_OF_A_TRANSFORM = "Number of instances for a transform job"
+_DEFAULTS = {HOSTS_OF_A_JOB: 20, INSTANCES_OF_A_TRANSFORM: 20}
 
 
 class Quotas:
@@ -30,12 +33,27 @@ class Quotas:
         if limit is not None and used + wanted > limit:
             raise exceeded(quota, limit, used, wanted, why)
 
-    def check_training(self, instance_type: str, *, spot: bool, used: int, wanted: int) -> None:
-        """The quotas of a training job of `wanted` instances, of whose type `used` are in use."""
+    def check_training(self, instance_type: str, *, spot: bool, used: int, wanted: int, jobs: int = 1) -> None:
+        """The quotas of `jobs` training jobs of `wanted` instances each, of whose type `used` are in use."""
         quota = f"{instance_type} for {'spot ' if spot else ''}training job usage"
         if needs_accelerator(instance_type):
-            raise exceeded(quota, 0, 0, wanted, "this machine offers no accelerator, and a CPU never stands in for one")
+            raise exceeded(quota, 0, 0, wanted * jobs, NO_ACCELERATOR)
         self.check(HOSTS_OF_A_JOB, used=0, wanted=wanted)
+        self.check(quota, used=used, wanted=wanted * jobs)
+
+    def check_endpoint(self, instance_type: str, *, used: int, wanted: int) -> None:
+        """The quota of an endpoint that wants so many instances of a type."""
+        quota = f"{instance_type} for endpoint usage"
+        if needs_accelerator(instance_type):
+            raise exceeded(quota, 0, 0, wanted, NO_ACCELERATOR)
+        self.check(quota, used=used, wanted=wanted)
+
+    def check_transform(self, instance_type: str, *, used: int, wanted: int) -> None:
+        """The quotas of a transform job of `wanted` instances, of whose type `used` are in use."""
+        quota = f"{instance_type} for transform job usage"
+        if needs_accelerator(instance_type):
+            raise exceeded(quota, 0, 0, wanted, NO_ACCELERATOR)
+        self.check(INSTANCES_OF_A_TRANSFORM, used=0, wanted=wanted)
         self.check(quota, used=used, wanted=wanted)
 
     def limits(self) -> Mapping[str, int]:

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from stagemaker.sagemaker.documents import Documents
+from stagemaker.sagemaker.endpoint import Endpoints
+from stagemaker.sagemaker.endpoint_config import EndpointConfigs
 from stagemaker.sagemaker.family import Family
 from stagemaker.sagemaker.listing import list_resources
+from stagemaker.sagemaker.model import Models
 from stagemaker.sagemaker.part import Part
 from stagemaker.sagemaker.tags import Tags
 from stagemaker.sagemaker.training_job import TrainingJobs
+from stagemaker.sagemaker.transform_job import TransformJobs
+from stagemaker.sagemaker.tuning_job import TuningJobs
 from stagemaker.wire.api import Api, Handler, Held
 from stagemaker.wire.codec import JsonCodec
 from stagemaker.wire.message import Context
 from stagemaker.wire.model import load_service_model
 
-PARTS: tuple[type[Part], ...] = (TrainingJobs,)
+VANISHING_SECONDS = 20.0
+"""How long a waiter is kept without an answer: less than the read time-out of clients, which is 60 s by default."""
+
+PARTS: tuple[type[Part], ...] = (TrainingJobs, TuningJobs, Models, EndpointConfigs, Endpoints, TransformJobs)
 FAMILIES: tuple[Family, ...] = tuple(family for part in PARTS for family in part.families)
 
 
@@ -64,6 +74,11 @@ class SageMakerService:
         async def describe(context: Context, parameters: dict[str, Any]) -> dict[str, Any] | Held:
             region, name = context.region, parameters[family.name_member]
             document = self.documents.get(family, region, name)
+            if context.is_waiter and document.get(family.status_member) in family.vanishing:
+                # This wait is for an error, so the head of an answer must not be on its way.
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self.documents.gone(family, region, name), VANISHING_SECONDS)
+                return self.documents.get(family, region, name)
             if context.is_waiter and document.get(family.status_member) in family.transitional:
                 # botocore's waiters look every 30 to 120 s: answer this one when there is something to see.
                 return Held(lambda: self.documents.settled(family, region, name))
@@ -81,10 +96,14 @@ class SageMakerService:
 
     def _resources(self, operation: str, parameters: dict[str, Any], context: Context) -> Sequence[str]:
         """The ARNs that a policy would name for a call."""
+        named = {
+            family: family.arn(context.region, context.account, name)
+            for family in FAMILIES
+            if isinstance(name := parameters.get(family.name_member), str)
+        }
         # The longest noun first: CreateEndpointConfig is about an endpoint configuration, not an endpoint.
-        for family in sorted(FAMILIES, key=lambda family: -len(family.noun)):
-            name = parameters.get(family.name_member)
-            if isinstance(name, str) and family.noun in operation:
-                return [family.arn(context.region, context.account, name)]
+        for family in sorted(named, key=lambda family: -len(family.noun)):
+            if family.noun in operation:
+                return [named[family], *(arn for other, arn in named.items() if operation in other.judged_with)]
         arn = parameters.get("ResourceArn")
         return [arn] if isinstance(arn, str) else ["*"]

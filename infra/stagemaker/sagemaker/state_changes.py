@@ -26,10 +26,14 @@ CREATE TABLE IF NOT EXISTS sagemaker_state_changes (
 
 
 class StateChanges:
-    """Hands state changes to the event bus, in the order in which they happened."""
+    """Hands the state changes of one family to the event bus, in the order in which they happened.
 
-    def __init__(self, store: Store, events: Events) -> None:
+    `detail_type` tells them from those of other families, each of which has an object like this of its own.
+    """
+
+    def __init__(self, store: Store, events: Events, detail_type: str) -> None:
         self._store = store
+        self._detail_type = detail_type
         self._events = events
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -50,14 +54,14 @@ class StateChanges:
     def reset(self) -> None:
         """Drop what is waiting."""
         with self._store.transaction() as connection:
-            connection.execute("DELETE FROM sagemaker_state_changes")
+            connection.execute("DELETE FROM sagemaker_state_changes WHERE detail_type = ?", (self._detail_type,))
 
-    def add(self, region: str, detail_type: str, resource: str, document: Document) -> None:
+    def add(self, region: str, resource: str, document: Document) -> None:
         """Let the bus know of the resource's new state: `document` is what Describe answers."""
         with self._store.transaction() as connection:
             connection.execute(
                 "INSERT INTO sagemaker_state_changes (region, detail_type, resource, detail) VALUES (?, ?, ?, ?)",
-                (region, detail_type, resource, json.dumps(_in_milliseconds(document))),
+                (region, self._detail_type, resource, json.dumps(_in_milliseconds(document))),
             )
         self._wake.set()
 
@@ -74,7 +78,7 @@ class StateChanges:
 
     async def _deliver_all(self) -> None:
         while row := self._store.connection.execute(
-            "SELECT * FROM sagemaker_state_changes ORDER BY id LIMIT 1"
+            "SELECT * FROM sagemaker_state_changes WHERE detail_type = ? ORDER BY id LIMIT 1", (self._detail_type,)
         ).fetchone():
             await self._events.put_event(
                 SOURCE, row["detail_type"], row["detail"], resources=[row["resource"]], region=row["region"]

@@ -40,8 +40,7 @@ class Tags(Part):
     def _existing(self, context: Context, arn: str) -> str:
         """`arn` when it names a resource of this account and region that exists."""
         for family in self._families:
-            prefix = family.arn(context.region, context.account, "")
-            if arn.startswith(prefix) and self._documents.find(family, context.region, arn.removeprefix(prefix)):
+            if self._documents.name_of(family, context.region, arn) is not None:
                 return arn
         raise AwsError("ResourceNotFound", f"Resource {arn} not found")
 

@@ -65,6 +65,7 @@ HONOURED_MEMBERS: dict[str, Entry] = {
         "InstanceType": HONOURED,
         "InstanceCount": HONOURED,
         "VolumeSizeInGB": HONOURED,
+        "KeepAlivePeriodInSeconds": HONOURED,
         "VolumeKmsKeyId": Recorded("the volume is a folder of this machine, encrypted only if its disk is"),
         "InstanceGroups": Refused(_ONE_GROUP),
         "TrainingPlanArn": Refused("there is no reserved capacity here"),
@@ -101,6 +102,12 @@ HONOURED_MEMBERS: dict[str, Entry] = {
     "MlflowConfig": Refused("there is no MLflow tracking server here"),
     "ModelPackageConfig": Refused("there are no models to customise here; give a training image"),
 }
+
+UPDATE_MEMBERS: dict[str, Entry] = {
+    "TrainingJobName": HONOURED,
+    "ResourceConfig": {"KeepAlivePeriodInSeconds": HONOURED},
+}
+"""Of UpdateTrainingJob."""
 
 DEFAULT_CHECKPOINTS = f"{OPT_ML}/checkpoints"
 
@@ -140,6 +147,8 @@ def _check_isolation(parameters: dict[str, Any]) -> None:
 def _check_spot(parameters: dict[str, Any]) -> None:
     """MaxWaitTimeInSeconds belongs to spot jobs, which need it."""
     stopping = parameters.get("StoppingCondition", {})
+    if parameters.get("EnableManagedSpotTraining") and parameters["ResourceConfig"].get("KeepAlivePeriodInSeconds"):
+        raise ValidationError("KeepAlivePeriodInSeconds is not supported when EnableManagedSpotTraining is set to true")
     wait = stopping.get("MaxWaitTimeInSeconds")
     if not parameters.get("EnableManagedSpotTraining"):
         if wait is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from stagemaker.jobs import namespace
-from stagemaker.jobs.spec import Checkpoints, MetricDefinition, Program, TrainingSpec
+from stagemaker.jobs.spec import SCRIPT_MODE, Checkpoints, MetricDefinition, Program, TrainingSpec
 from stagemaker.sagemaker import transitions
 from stagemaker.sagemaker.documents import Document
 from stagemaker.sagemaker.file_systems import file_system_channels
@@ -16,8 +16,6 @@ from stagemaker.sagemaker.training_channels import channels
 from stagemaker.sagemaker.training_request import DEFAULT_CHECKPOINTS, DEFAULT_MAX_RUNTIME, s3_uri
 from stagemaker.wire.errors import ValidationError
 
-SCRIPT_MODE = "sagemaker_program"
-"""The hyperparameter with which an image of AWS's runs a program of the user's."""
 _GIB = 1 << 30
 _DEFAULT_VOLUME_GB = 30
 """What a request without VolumeSizeInGB gets here; AWS's types with local disks bring their own."""
