@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from stagemaker.sagemaker.bill import as_text, bill
+from stagemaker.sagemaker.bill import Group, as_text, bill
 from stagemaker.testing import start_stage
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def test_pool_ends_when_its_time_is_over(account: Account) -> None:
     (line,) = bill(account.stage.folder.database)
     assert line.retained_seconds == 1
     assert line.usd == pytest.approx((line.billable_seconds + 1) * 0.115 / 3600)
-    assert "warm pools that waited" in as_text([line])
+    assert "warm pools that waited" in as_text([Group("", (line,))])
     account.train("second", ResourceConfig=resources())
     assert "ReusedByJob" not in pool_of(account, "first")
 
