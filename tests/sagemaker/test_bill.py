@@ -44,17 +44,18 @@ def line(job: str, output: str = "s3://bucket/out", usd: float | None = 1.0, sav
 
 
 def test_jobs_are_priced_by_the_second_and_the_instance(tmp_path: Path) -> None:
-    """Deleted ones too, in the order of their creation; what spot capacity has saved is told."""
+    """Deleted ones too, with their warm pools, in the order of their creation; what spot capacity has saved is told."""
     store = Store(tmp_path / "stage.db")
     documents = Documents(store, "123456789012")
     documents.create(TRAINING_JOB, "us-east-1", "spot", document(2.0, spot=True), {})
     documents.create(TRAINING_JOB, "us-east-1", "queued", {"CreationTime": 3.0, "TrainingJobStatus": "InProgress"}, {})
-    Ledger(store).keep("us-east-1", "gone", document(1.0))
+    pool = {"Status": "Terminated", "ResourceRetainedBillableTimeInSeconds": 50}
+    Ledger(store).keep("us-east-1", "gone", document(1.0, WarmPoolStatus=pool))
     Ledger(store).keep("us-east-1", "never", {"CreationTime": 1.0})
     store.close()
     lines = bill(tmp_path / "stage.db")
     assert [(each.job, each.billable_seconds) for each in lines] == [("gone", 100), ("spot", 34)]
-    assert [each.usd for each in lines] == pytest.approx([100 * 2 * RATE, 34 * 2 * RATE])
+    assert [each.usd for each in lines] == pytest.approx([(100 + 50) * 2 * RATE, 34 * 2 * RATE])
     assert [each.saved for each in lines] == pytest.approx([0, 66 * 2 * RATE])
 
 
