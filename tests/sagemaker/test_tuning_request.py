@@ -80,8 +80,9 @@ def test_every_member_of_the_request_is_in_the_table() -> None:
     config, entry = "HyperParameterTuningJobConfig", "TrainingJobDefinition"
     assert set(table) == set(shape.members)
     assert set(table[config]) == set(shape.members[config].members)
-    assert set(shape.members[entry].members) - set(table[entry]) == {"VpcConfig"}
-    assert "VpcConfig: this version" in refusal(definition={"VpcConfig": {}})
+    assert set(shape.members[entry].members) == set(table[entry])
+    resources = "HyperParameterTuningResourceConfig"
+    assert set(shape.members[entry].members[resources].members) == set(table[entry][resources])
 
 
 def test_aws_words() -> None:
@@ -242,6 +243,7 @@ def test_training_job_of_a_definition() -> None:
         definition={
             "HyperParameterTuningResourceConfig": resources,
             "CheckpointConfig": {"S3Uri": "s3://b/checkpoints/"},
+            "VpcConfig": {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]},
             "EnableManagedSpotTraining": True,
             "RetryStrategy": {"MaximumRetryAttempts": 2},
             "StaticHyperParameters": {"k": "v"},
@@ -255,6 +257,7 @@ def test_training_job_of_a_definition() -> None:
         "OutputDataConfig": DEFINITION["OutputDataConfig"],
         "ResourceConfig": resources,
         "CheckpointConfig": {"S3Uri": "s3://b/checkpoints/job"},
+        "VpcConfig": {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]},
         "EnableManagedSpotTraining": True,
         "RetryStrategy": {"MaximumRetryAttempts": 2},
         "HyperParameters": {"k": "v", "x": "0.1", "_tuning_objective_metric": "loss"},

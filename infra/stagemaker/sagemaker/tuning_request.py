@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stagemaker.sagemaker.honoured import HONOURED, Entry, Only, Refused
+from stagemaker.sagemaker.honoured import HONOURED, Entry, Only, Recorded, Refused
 from stagemaker.sagemaker.training_request import HONOURED_MEMBERS as TRAINING
 from stagemaker.wire.errors import AwsError, NotHonouredError, ValidationError
 
@@ -40,6 +40,7 @@ _DEFINITION: dict[str, Entry] = {
         "InstanceType": HONOURED,
         "InstanceCount": HONOURED,
         "VolumeSizeInGB": HONOURED,
+        "VolumeKmsKeyId": Recorded("the volume is a folder of this machine, encrypted only if its disk is"),
         "AllocationStrategy": Refused("one type of instance serves all jobs; give InstanceType"),
         "InstanceConfigs": Refused("one type of instance serves all jobs; give InstanceType"),
     },
@@ -48,6 +49,7 @@ _DEFINITION: dict[str, Entry] = {
         for name in (
             "RoleArn",
             "InputDataConfig",
+            "VpcConfig",
             "OutputDataConfig",
             "StoppingCondition",
             "EnableNetworkIsolation",

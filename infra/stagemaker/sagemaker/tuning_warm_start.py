@@ -22,6 +22,7 @@ _FREE = (
     "ResourceConfig",
     "HyperParameterTuningResourceConfig",
     "StoppingCondition",
+    "VpcConfig",
     "OutputDataConfig",
     "CheckpointConfig",
     "RetryStrategy",
