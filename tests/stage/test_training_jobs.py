@@ -206,9 +206,9 @@ def test_unknown_image_fails_later(account: Account) -> None:
 def test_stop(account: Account) -> None:
     """SIGTERM reaches the container, what it leaves in time is uploaded, the job is Stopped."""
     sagemaker = account.client("sagemaker")
-    sagemaker.create_training_job(**account.request("stop", {"sleep": "60"}))
-    wait_for(lambda: describe(account, "stop")["SecondaryStatus"] == "Training")
-    time.sleep(0.3)  # the toy installs its handler when it starts
+    sagemaker.create_training_job(**account.request("stop", {"sleep": "60", "model": "half"}))
+    model = account.stage.folder.jobs / "us-east-1" / "stop" / "algo-1" / "opt" / "ml" / "model" / "model.txt"
+    wait_for(model.exists)  # the toy has installed its handler before
     sagemaker.stop_training_job(TrainingJobName="stop")
     job = account.settle("stop")
     assert "Stopping" in [step["Status"] for step in job["SecondaryStatusTransitions"]]

@@ -343,7 +343,7 @@ def test_usage_is_measured_on_the_real_processes(account: Account) -> None:
         return float(points[0]["Maximum"])
 
     total = 8 << 30  # what an ml.m5.large has
-    assert 25 < value("CPUUtilization") < 130
+    assert 5 < value("CPUUtilization") < 130  # all of a core, or what others leave of it
     assert 100 * 250e6 / total < value("MemoryUtilization") < 100 * 600e6 / total
     assert 0 <= value("DiskUtilization") < 1
 
