@@ -62,6 +62,8 @@ class Supervisor:
         self._running: dict[Path, _Running] = {}
         self._kept: dict[Path, WarmInstance] = {}
         self._task: asyncio.Task[None] | None = None
+        self._work = asyncio.Event()
+        """Set as soon as there is a job to look after: without one, nothing is looked at."""
 
     async def start(self) -> None:
         """Begin to look after jobs."""
@@ -100,12 +102,14 @@ class Supervisor:
     def submit(self, directory: JobDirectory) -> None:
         """Start the job now or when a slot is free."""
         self._waiting[directory.root] = directory
+        self._work.set()
         self._fill_slots()
 
     def resume(self, directory: JobDirectory, offset: int) -> None:
         """Take up a job that was not over when the server last stopped."""
         if directory.record.exists() or directory.runner_lives():
             self._running[directory.root] = _Running(self._runner, directory, offset)
+            self._work.set()
         else:
             self.submit(directory)
 
@@ -171,7 +175,11 @@ class Supervisor:
                 if self._advance(running):
                     self._running.pop(root, None)
             self._fill_slots()
-            await asyncio.sleep(TICK_SECONDS if self._running else TICK_SECONDS * 2)
+            if self._running or self._waiting:
+                await asyncio.sleep(TICK_SECONDS)
+            else:
+                self._work.clear()
+                await self._work.wait()
 
     def _advance(self, running: _Running) -> bool:
         """Whether the job is over. What goes wrong with one job, such as a full disk, never stops the others."""

@@ -108,6 +108,9 @@ class WarmPools:
         """Give `pool` to the new job of `document`, within the transaction that keeps the document."""
         name = document["TrainingJobName"]
         document["WarmPoolStatus"] = {"Status": "InUse"}
+        stale = self._of(pool.region, name)
+        if stale is not None:  # of a job of this name that has been deleted
+            self._drop(stale)
         if pool.job != name:
             before = self._documents.find(self._family, pool.region, pool.job)
             if before is not None:
