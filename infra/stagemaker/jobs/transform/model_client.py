@@ -151,7 +151,6 @@ class ModelClient:
         self, connection: http.client.HTTPConnection, body: Body, content_type: str, deadline: float
     ) -> Answer:
         headers = {name: value for name, value in (("Content-Type", content_type), ("Accept", self._accept)) if value}
-        connection.timeout = self._timeout
         if connection.sock is not None:
             connection.sock.settimeout(self._timeout)
         sent = _send(connection, body, headers)
