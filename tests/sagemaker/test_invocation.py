@@ -542,11 +542,12 @@ def test_only_a_sample_is_captured(tell: Tell) -> None:
         ("POST", "/endpoints/a/invocations-response-stream", True),
         ("POST", "/endpoints/a/b/invocations", False),
         ("POST", "/endpoints/a", False),
+        ("GET", "/endpoints/a/invocations", False),
         ("POST", "/", False),
     ],
 )
 def test_paths_of_the_runtime(method: str, path: str, claimed: bool) -> None:
-    """Three operations; everything else belongs to others."""
+    """Three operations, all of them POST; everything else belongs to others."""
     assert Runtime.claims(Request(method, path, "", {})) is claimed
 
 

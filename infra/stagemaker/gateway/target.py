@@ -39,6 +39,6 @@ def find_target(request: Request, default_region: str) -> Target:
         return Target(_TARGETS.get(prefix, prefix.split("_")[0].lower()), region, signed=False)
     if request.path.startswith("/service/GraniteServiceVersion20100801/"):
         return Target("monitoring", region, signed=False)
-    if request.method == "POST" and not request.query and Runtime.claims(request):  # S3 has no such call
+    if not request.query and Runtime.claims(request):  # S3 has no such call
         return Target("sagemaker", region, signed=False)
     return Target("s3", region, signed=False)

@@ -90,6 +90,11 @@ class ServingInstance:
         self._settled.add_done_callback(lambda future: future.cancelled() or future.exception())  # nobody may ask
         self._task = asyncio.create_task(self._live(persistent), name=f"instance {self.id}")
 
+    async def settle(self, seconds: float) -> None:
+        """Wait until it is in service or never will be, but no longer than `seconds`."""
+        assert self._settled is not None, "start comes first"
+        await asyncio.wait({self._settled}, timeout=seconds)
+
     async def in_service(self) -> None:
         """Wait until it is healthy for the first time. Raises InstanceFaultError."""
         assert self._settled is not None, "start comes first"

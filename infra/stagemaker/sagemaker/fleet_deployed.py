@@ -18,6 +18,8 @@ from stagemaker.sagemaker.invocation_route import Container, Instance, VariantRo
 _LOG = logging.getLogger(__name__)
 LONGEST_REQUEST_SECONDS = 65.0
 """A request is given up after 60 s, so an instance that gets no more of them is idle after that."""
+HEAD_START_SECONDS = 15.0
+"""What an instance gets before the next one begins as well. One that only waits must not keep all others waiting."""
 _QUIET_SECONDS = 0.05
 
 UnderWay = Callable[[Container], int]
@@ -79,10 +81,11 @@ class Fleet:
             instance = self._make(variant, instance_id)
             instance.write(credentials)
             instance.start()
-            try:
-                await instance.in_service()
-            except InstanceFaultError as error:
-                raise VariantFaultError(variant, error.fault) from error
+            await instance.settle(HEAD_START_SECONDS)
+        try:
+            await instance.in_service()
+        except InstanceFaultError as error:
+            raise VariantFaultError(variant, error.fault) from error
 
     def resume(self, keys: Mapping[str, Credentials]) -> None:
         """Let the instances come back that were in service when the stage last stopped; they do so by themselves.

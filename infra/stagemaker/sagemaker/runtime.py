@@ -131,8 +131,8 @@ class Runtime(Part):
 
     @staticmethod
     def claims(request: Request) -> bool:
-        """Whether `request` is one for this API, by its path."""
-        return request.path.startswith("/endpoints/") and _PATH.fullmatch(request.path) is not None
+        """Whether `request` is one for this API, by its method and path."""
+        return request.method == "POST" and _PATH.fullmatch(request.path) is not None
 
     @contextlib.contextmanager
     def admitted(self, head: Request) -> Iterator[None]:

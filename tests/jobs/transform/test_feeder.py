@@ -21,6 +21,7 @@ from stagemaker.jobs.model_server import Address
 from stagemaker.jobs.object_stream import ObjectStream
 from stagemaker.jobs.objects import ObjectClient, ObjectsError
 from stagemaker.jobs.spec import S3Uri
+from stagemaker.jobs.transform import model_client
 from stagemaker.jobs.transform.data_log import DataLog
 from stagemaker.jobs.transform.failures import ALGORITHM_ERROR, CLIENT_ERROR, Failures
 from stagemaker.jobs.transform.feeder import Feeder
@@ -355,6 +356,17 @@ def test_model_that_does_not_answer(tmp_path: Path, model: Make) -> None:
     closing = model(lambda _body, _: (0, b""))
     job = Job(tmp_path, [closing], {"in/1": b"a\n"}).run()
     assert (job.outputs, job.failures.reason) == ({}, ALGORITHM_ERROR)
+
+
+def test_answer_that_is_too_large_to_hold(tmp_path: Path, model: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is bounded whatever a container sends; the next object is transformed."""
+    monkeypatch.setattr(model_client, "LARGEST_ANSWER", 1 << 20)
+    server = model(lambda body, _: (200, b"x" * (3 << 20) if body == b"large" else body))
+    job = Job(tmp_path, [server], {"in/1": b"large", "in/2": b"b"}, retries=3).run()
+    assert job.outputs == {"2.out": b"b"}
+    assert job.failures.reason == ALGORITHM_ERROR
+    assert job.log == ["b/in/1: The answer is larger than 1048576 bytes"]
+    assert server.bodies == [b"large", b"b"]
 
 
 def test_connection_that_was_idle_too_long_is_no_failure(tmp_path: Path, model: Make) -> None:
