@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
 from stagemaker.sagemaker import endpoint_document, endpoint_failures, endpoint_steps, endpoint_traffic
@@ -90,11 +90,9 @@ class EndpointChanges:
     async def stop(self) -> None:
         """Break off what is under way and end all instances; both are taken up by the next stage."""
         self._fleets.hurry(HURRIED_SECONDS)
-        tasks = [*self._tasks.values(), *self._retiring]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _cancelled(self._tasks.values())
         await self._fleets.pause()
+        await _cancelled(self._retiring)  # an update that was broken off has left a fleet to retire
 
     def reset(self) -> None:
         """End and forget everything."""
@@ -318,3 +316,11 @@ class EndpointChanges:
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
                 return
+
+
+async def _cancelled(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks and wait for their end."""
+    ending = list(tasks)
+    for task in ending:
+        task.cancel()
+    await asyncio.gather(*ending, return_exceptions=True)
