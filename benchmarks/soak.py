@@ -37,8 +37,10 @@ ENDPOINTS = ("shop", "line")
 CONNECTIONS = 16
 SIGN_SECONDS = 300.0
 """A signature is good for 15 minutes."""
-DEATHS = 0.0005
-"""Share of the requests that end their container."""
+DEATHS = 0.001
+"""Share of the requests that end their container, or that their client forsakes."""
+DEATH_SECONDS = 5.0
+"""Between two containers that die: one that dies again and again is started again more and more slowly."""
 QUIET_SECONDS = 120.0
 
 
@@ -142,6 +144,7 @@ class Soak:
         self._port = urlsplit(self.stage.endpoint).port or 0
         self._prepared: dict[str, list[tuple[bytes, bytes]]] = {}
         self._prepared_at = -SIGN_SECONDS
+        self._died = 0.0
 
     def request(self, kind: Kind, endpoint: str) -> tuple[bytes, bytes]:
         """A body and the signed request around it. Twenty of each kind are prepared at a time."""
@@ -170,9 +173,10 @@ class Soak:
             if connection is None or not connection.reusable:
                 connection = await open_connection("127.0.0.1", self._port, 30)
             if deaths and self.draw.random() < deaths:
-                if self.draw.random() < 0.5:
+                if time.monotonic() - self._died < DEATH_SECONDS or self.draw.random() < 0.5:
                     await self._forsake()
                     continue
+                self._died = time.monotonic()
                 kind, endpoint = DYING, self.draw.choice(ENDPOINTS)
             else:
                 kind = self.draw.choices(KINDS, [each.share for each in KINDS])[0]
@@ -295,8 +299,11 @@ async def soak(stage: RunningStage, requests: int, seed: int) -> tuple[Soak, Hel
     await run.run(max(requests // 10, 500), deaths=0.0)
     await run.until_quiet()
     before = held(stage)
-    await run.run(requests, deaths=DEATHS * 2)
+    await run.run(requests, deaths=DEATHS)
     await run.until_quiet()
+    deadline = time.monotonic() + QUIET_SECONDS
+    while held(stage).processes < before.processes and time.monotonic() < deadline:  # noqa: ASYNC110 - others' doing
+        await asyncio.sleep(1)  # a second instance may still be on its way back
     return run, before, held(stage)
 
 
