@@ -9,11 +9,12 @@ WORKERS ?= 2
 # Compiled files make a start two to three times faster; some environments switch them off.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test lint types arrows unit test-labs test-kills test-clients test-localstack test-docker benchmarks picture constraints clean
+.PHONY: help demo test lint types arrows unit test-labs test-kills test-clients test-localstack test-docker benchmarks soak picture constraints clean
 
 help:
 	@echo "make demo          train and judge a real model on a throwaway stage"
 	@echo "make test          lint, types, import contracts, unit tests, the first labs"
+	@echo "make soak          a hundred thousand requests to endpoints, bad ones and dying containers among them"
 	@echo "make test-labs     the whole proof of every lab"
 	@echo "make test-kills    kill a stage at random moments: nothing acknowledged is lost"
 	@echo "make test-clients  the built wheel, the sagemaker SDK, a network of loopback only"

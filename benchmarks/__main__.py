@@ -19,12 +19,20 @@ from measure import HEAD, machine
 if __name__ == "__main__":
     print(machine(), end="\n\n")
     print(HEAD)
-    for benchmark in (cold_start, job_overhead, pipe_mode, unchanged_check, gateway_cost, batch_transform):
-        print(benchmark.run().row(), flush=True)
+    for run in (
+        cold_start.run,
+        job_overhead.run,
+        job_overhead.run_warm,
+        pipe_mode.run,
+        unchanged_check.run,
+        gateway_cost.run,
+        batch_transform.run,
+        tuning_jobs.run,
+    ):
+        print(run().row(), flush=True)
     for several in (xgboost_training, xgboost_invocations):
         for comparison in several.run():
             print(comparison.row(), flush=True)
-    print(tuning_jobs.run().row(), flush=True)
     print()
     large_objects.main()
     print()

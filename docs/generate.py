@@ -16,6 +16,7 @@ from stagemaker.sagemaker import (
     endpoint,
     endpoint_config,
     model_request,
+    runtime,
     training_request,
     transform_request,
     tuning_request,
@@ -37,9 +38,9 @@ HEAD = """# What is honoured
 
 Made from the stage's own tables by `python docs/generate.py`; do not edit.
 
-*kept*: as on AWS. *in part*: only these values, any other is refused by name. *recorded*: accepted and described,
-with no effect; the remark says what you would not see. *refused*: a ValidationException that names the member.
-A member that is not listed is refused too.
+*kept*: as on AWS, but for what a remark says. *in part*: only these values, any other is refused by name. *recorded*:
+accepted and described, with no effect; the remark says what you would not see. *refused*: a ValidationException that
+names the member. A member that is not listed is refused too.
 
 An operation of these three services that is not listed answers a 4xx that says so (`UnknownOperationException`;
 CloudWatch's code is `InvalidAction`).
@@ -60,7 +61,7 @@ as transfer acceleration.
 
 ## SageMaker
 
-Operations: {operations}.
+Operations: {operations}. Of SageMaker Runtime: InvokeEndpoint.
 """
 
 OPERATION_HEAD = """
@@ -81,6 +82,7 @@ HONOURED = {
     "UpdateEndpoint": endpoint.UPDATE_MEMBERS,
     "UpdateEndpointWeightsAndCapacities": endpoint.RESIZE_MEMBERS,
     "CreateTransformJob": transform_request.HONOURED_MEMBERS,
+    "InvokeEndpoint": runtime.HONOURED_MEMBERS,
 }
 """The tables by operation."""
 

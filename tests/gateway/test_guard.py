@@ -129,9 +129,16 @@ def test_presigned_urls_go_by_their_query() -> None:
 
 
 def test_unsigned_calls_are_s3s_unless_they_say_otherwise() -> None:
-    """A public object is read without a signature; a JSON service names itself in X-Amz-Target."""
+    """A public object is read without a signature; a JSON service names itself in X-Amz-Target.
+
+    The path of an invocation is one that S3 would not take a POST on.
+    """
     assert find_target(request("/b/k"), "us-east-1").service == "s3"
     assert find_target(request(x_amz_target="SageMaker.ListModels"), "us-east-1").service == "sagemaker"
+    path = "/endpoints/shop/invocations"
+    assert find_target(Request("POST", path, "", {}), "us-east-1").service == "sagemaker"
+    assert find_target(Request("GET", path, "", {}), "us-east-1").service == "s3"
+    assert find_target(Request("POST", path, "uploads", {}), "us-east-1").service == "s3"
 
 
 def test_errors_are_rendered_in_the_services_form() -> None:

@@ -101,3 +101,9 @@ class Hosting:
     def ask(self, name: str, word: str, **members: Any) -> Any:
         """The answer as JSON."""
         return json.loads(self.invoke(name, word, **members))
+
+    def logged(self, endpoint: str, word: str, times: int) -> bool:
+        """Whether the logs of an endpoint hold so many events with this word."""
+        logs = self.stage.client("logs")
+        found = logs.filter_log_events(logGroupName=f"/aws/sagemaker/Endpoints/{endpoint}", filterPattern=word)
+        return len(found["events"]) >= times

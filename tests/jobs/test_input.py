@@ -18,7 +18,7 @@ from stagemaker.contract.hosts import address_of
 from stagemaker.contract.layout import Layout
 from stagemaker.contract.training import ChannelConfig
 from stagemaker.jobs import augmented, directory, pipe, processes, usage
-from stagemaker.jobs.artifacts import members
+from stagemaker.jobs.artifacts import members, open_up
 from stagemaker.jobs.channel import download_channel
 from stagemaker.jobs.checkpoints import CheckpointSync
 from stagemaker.jobs.directory import JobDirectory, remove_tree
@@ -129,6 +129,23 @@ def test_removing_a_tree_leaves_alone_what_its_links_lead_to(tmp_path: Path) -> 
     remove_tree(tmp_path / "tree")
     assert not link.is_symlink()
     assert (outside.read_text(), outside.stat().st_mode & 0o777) == ("kept", 0o640)
+
+
+def test_closed_files_belong_to_the_artifact(tmp_path: Path) -> None:
+    """A program may close what it leaves to everybody; links are not followed, and what they lead to stays closed."""
+    model, outside = tmp_path / "model", tmp_path / "outside"
+    (model / "deep").mkdir(parents=True)
+    for file in (model / "own", model / "deep" / "own", outside):
+        file.write_text("x")
+        file.chmod(0)
+    (model / "link").symlink_to(outside)
+    (model / "deep").chmod(0)
+    model.chmod(0)
+    open_up(model)
+    assert [path.stat().st_mode & 0o777 for path in (model, model / "deep")] == [0o700, 0o700]
+    assert [path.stat().st_mode & 0o777 for path in (model / "own", model / "deep" / "own")] == [0o400, 0o400]
+    assert outside.stat().st_mode & 0o777 == 0
+    open_up(tmp_path / "none")
 
 
 def test_checkpoints_of_a_folder_that_became_a_link_are_not_copied(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import http.server
 import json
+import os
 import socket
 import socketserver
 import sys
@@ -11,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -22,13 +25,25 @@ from stagemaker.ports import Credentials
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the socket is there on Linux only")
 
 
+PADDING = b"." * 50_000
+"""More than comes with an answer's head, less than a pipe holds."""
+
+
 class Answering(http.server.BaseHTTPRequestHandler):
-    """Says by which way it was asked, and for whom."""
+    """Says by which way it was asked, and for whom, and then a lot of nothing."""
+
+    protocol_version = "HTTP/1.1"
+    connections: ClassVar[int] = 0
+
+    def setup(self) -> None:
+        """One more connection."""
+        super().setup()
+        Answering.connections += 1
 
     def do_GET(self) -> None:
         """One answer."""
         way = "socket" if self.connection.family == socket.AF_UNIX else "port"
-        body = f"{way} {self.headers['host']}".encode()
+        body = f"{way} {self.headers['host']} ".encode() + PADDING
         self.send_response(200)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
@@ -58,7 +73,7 @@ def asked(folder: Path) -> str:
     """The answer to a runner's client."""
     client = ObjectClient(folder / "stage.json", "us-east-1", Credentials("AKIA", "secret"))
     try:
-        return client.open(S3Uri("b", "k")).read().decode()
+        return client.open(S3Uri("b", "k")).read().split(b" .")[0].decode()
     finally:
         client.close()
 
@@ -84,6 +99,25 @@ def test_socket_is_preferred_and_the_port_stands_in(folder: Path) -> None:
             assert asked(folder) == f"socket 127.0.0.1:{number}"
         assert (folder / SOCKET_NAME).exists()
         assert asked(folder) == f"port 127.0.0.1:{number}"
+
+
+def test_connection_is_used_again_after_pouring(folder: Path) -> None:
+    """Nothing of an object is left on it, and nothing of the next is missing."""
+    (folder / "stage.json").write_text(json.dumps({"endpoint": "http://127.0.0.1:1"}))
+    local = listen(folder, 5)
+    assert local is not None
+    Answering.connections = 0
+    read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 1 << 20)  # however many pieces it comes in
+    client = ObjectClient(folder / "stage.json", "us-east-1", Credentials("AKIA", "secret"))
+    with serving(local):
+        for _ in range(3):
+            client.open(S3Uri("b", "k")).pour(write)
+            assert os.read(read, 65536) == b"socket 127.0.0.1:1 " + PADDING
+        assert Answering.connections == 1
+        client.close()
+    os.close(read)
+    os.close(write)
 
 
 def test_socket_is_the_owners_alone(folder: Path) -> None:

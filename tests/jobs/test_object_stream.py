@@ -130,12 +130,6 @@ def test_poured_stream_is_whole(client: ObjectClient) -> None:
     assert first + poured(stream) == BODY
 
 
-def test_connection_is_used_again_after_pouring(client: ObjectClient) -> None:
-    """Nothing of an object is left on it."""
-    for _ in range(2):
-        assert poured(client.open(S3Uri("b", "k"))) == BODY
-
-
 def test_pipe_without_a_reader_ends_the_pouring(client: ObjectClient) -> None:
     """BrokenPipeError, which is how a program says that it has had enough."""
     read, write = os.pipe()

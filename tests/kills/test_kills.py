@@ -1,4 +1,4 @@
-"""Killed at 40 random moments over a mix of calls: nothing that was acknowledged is lost.
+"""Killed at 50 random moments over a mix of calls: nothing that was acknowledged is lost.
 
 The seed is printed and, with a failure, in the assertion; `STAGEMAKER_SEED` repeats a run.
 """
@@ -24,7 +24,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from stagemaker.testing import BACKING_VARIABLE, RunningStage, start_stage
 from stagemaker_labs.proof import prove
 
-KILLS = int(os.environ.get("STAGEMAKER_KILLS", "40"))
+KILLS = int(os.environ.get("STAGEMAKER_KILLS", "50"))
 IMAGES = Path(__file__).parents[1] / "stage" / "images"
 LABS = sorted(folder.parent for folder in (Path(__file__).parents[2] / "labs").glob("*/lab.toml"))
 TARGET = ["--target", "localstack"] if BACKING_VARIABLE in os.environ else []

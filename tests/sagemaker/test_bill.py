@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from stagemaker.jobs.serving_spec import InstanceSpec
 from stagemaker.sagemaker.bill import Group, Line, as_json, as_text, bill, grouped
 from stagemaker.sagemaker.documents import Documents
+from stagemaker.sagemaker.endpoint_hours import EndpointHours, Hours
+from stagemaker.sagemaker.fleet_plan import FleetPlan, VariantPlan
 from stagemaker.sagemaker.instance_types import instance_types
 from stagemaker.sagemaker.ledger import Ledger
 from stagemaker.sagemaker.training_job import TRAINING_JOB
@@ -41,17 +44,18 @@ def line(job: str, output: str = "s3://bucket/out", usd: float | None = 1.0, sav
 
 
 def test_jobs_are_priced_by_the_second_and_the_instance(tmp_path: Path) -> None:
-    """Deleted ones too, in the order of their creation; what spot capacity has saved is told."""
+    """Deleted ones too, with their warm pools, in the order of their creation; what spot capacity has saved is told."""
     store = Store(tmp_path / "stage.db")
     documents = Documents(store, "123456789012")
     documents.create(TRAINING_JOB, "us-east-1", "spot", document(2.0, spot=True), {})
     documents.create(TRAINING_JOB, "us-east-1", "queued", {"CreationTime": 3.0, "TrainingJobStatus": "InProgress"}, {})
-    Ledger(store).keep("us-east-1", "gone", document(1.0))
+    pool = {"Status": "Terminated", "ResourceRetainedBillableTimeInSeconds": 50}
+    Ledger(store).keep("us-east-1", "gone", document(1.0, WarmPoolStatus=pool))
     Ledger(store).keep("us-east-1", "never", {"CreationTime": 1.0})
     store.close()
     lines = bill(tmp_path / "stage.db")
     assert [(each.job, each.billable_seconds) for each in lines] == [("gone", 100), ("spot", 34)]
-    assert [each.usd for each in lines] == pytest.approx([100 * 2 * RATE, 34 * 2 * RATE])
+    assert [each.usd for each in lines] == pytest.approx([(100 + 50) * 2 * RATE, 34 * 2 * RATE])
     assert [each.saved for each in lines] == pytest.approx([0, 66 * 2 * RATE])
 
 
@@ -101,7 +105,7 @@ def test_without_groups_and_without_jobs() -> None:
     assert "no price" in rows[1]
     assert [row.split()[0] for row in rows] == ["job", "dear", "a", "total", "Prices"]
     assert rows[3].split() == ["total", "1.0000"]
-    assert as_text([Group("lab", ())]) == "No job has had an instance yet: nothing to pay."
+    assert as_text([Group("lab", ())]) == "No job or endpoint has had an instance yet: nothing to pay."
 
 
 def test_transform_jobs_are_on_the_bill(tmp_path: Path) -> None:
@@ -122,3 +126,20 @@ def test_transform_jobs_are_on_the_bill(tmp_path: Path) -> None:
     assert (over.job, over.instances, over.billable_seconds, over.saved) == ("job-0", 2, 3600, 0.0)
     assert over.usd == pytest.approx(0.23)
     assert running.billable_seconds > 3600
+
+
+def test_endpoints_are_on_the_bill(tmp_path: Path) -> None:
+    """By the second of each instance, whether it is asked or not; one that goes stops counting, the others go on."""
+    clock = iter((0.0, 1800.0, 3600.0, 5400.0))
+    store = Store(tmp_path / "stage.db")
+    hours = Hours(store, lambda: next(clock))
+    spec = InstanceSpec("us-east-1", (), tmp_path, 1, namespaced=False)
+    variant = VariantPlan("V", 1.0, "ml.m5.large", spec, "role", (), ()).sized(2)
+    hours.enter("us-east-1", "shop", FleetPlan("c", (variant,)))
+    hours.enter("us-east-1", "shop", FleetPlan("c", (variant.sized(1),)))
+    assert list(hours.all()) == [EndpointHours("us-east-1", "shop", "ml.m5.large", 2, 1800.0 + 3600.0)]
+    hours.enter("us-east-1", "shop", None)
+    store.close()
+    (line,) = bill(tmp_path / "stage.db")
+    assert (line.job, line.instances, line.billable_seconds, line.saved) == ("endpoint/shop", 2, 7200, 0.0)
+    assert line.usd == pytest.approx(0.115 * 2)

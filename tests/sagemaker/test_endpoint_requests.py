@@ -23,6 +23,7 @@ from stagemaker.sagemaker.model import MODEL
 from stagemaker.sagemaker.quotas import Quotas
 from stagemaker.sagemaker.service import SageMakerService
 from stagemaker.store import Store
+from stagemaker.wire.message import Caller, Context
 
 if TYPE_CHECKING:
     from tests.conftest import DirectClient
@@ -181,3 +182,20 @@ def test_deployments_that_are_not_there(sagemaker: Any, deployment: dict[str, An
     config = {"BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": routing}, **deployment}
     with pytest.raises(ClientError, match=text):
         sagemaker.create_endpoint(EndpointName="e", EndpointConfigName="cfg", DeploymentConfig=config)
+
+
+@pytest.mark.parametrize(
+    ("operation", "resources"),
+    [
+        ("CreateEndpoint", ["endpoint/shop", "endpoint-config/cfg"]),
+        ("UpdateEndpoint", ["endpoint/shop", "endpoint-config/cfg"]),
+        ("CreateEndpointConfig", ["endpoint-config/cfg"]),
+    ],
+)
+def test_policies_judge_endpoint_and_configuration(documents: Documents, operation: str, resources: list[str]) -> None:
+    """With names in lower case, as AWS writes their ARNs; a configuration that is made is judged alone."""
+    context = Context(ACCOUNT, "us-east-1", Caller("arn"), "request")
+    names = {"EndpointName": "Shop", "EndpointConfigName": "Cfg"}
+    api = SageMakerService(documents, []).api()
+    judged = api.resources(operation, names, context)
+    assert list(judged) == [f"arn:aws:sagemaker:us-east-1:{ACCOUNT}:{name}" for name in resources]

@@ -395,6 +395,9 @@ def test_while_traffic_shifts_the_chosen_variant_follows_it(tell: Tell) -> None:
             world.deploy(variant(old.container, weight=0), variant(new.container, weight=1))
             assert (await world.invoke())["Body"] == b"new"
             assert (await world.invoke(TargetVariant="AllTraffic"))["Body"] == b"new"
+            gone = VariantRoute("AllTraffic", 0, (), 1)
+            world.deploy(gone, variant(new.container, weight=0))
+            assert (await world.invoke(TargetVariant="AllTraffic"))["Body"] == b"new"
 
     tell(story)
 
@@ -475,6 +478,7 @@ def test_between_containers_there_is_a_limit(tell: Tell, monkeypatch: pytest.Mon
                 f"container-1 to container-2 is 11 bytes, which has exceeded the maximum limit of 5 MB. {SEE}"
             )
             assert not two.seen
+        assert world.sums("InvocationModelErrors") == {"AllTraffic": 1}
 
     tell(story)
 
@@ -538,11 +542,12 @@ def test_only_a_sample_is_captured(tell: Tell) -> None:
         ("POST", "/endpoints/a/invocations-response-stream", True),
         ("POST", "/endpoints/a/b/invocations", False),
         ("POST", "/endpoints/a", False),
+        ("GET", "/endpoints/a/invocations", False),
         ("POST", "/", False),
     ],
 )
 def test_paths_of_the_runtime(method: str, path: str, claimed: bool) -> None:
-    """Three operations; everything else belongs to others."""
+    """Three operations, all of them POST; everything else belongs to others."""
     assert Runtime.claims(Request(method, path, "", {})) is claimed
 
 

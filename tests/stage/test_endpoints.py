@@ -6,6 +6,8 @@ import contextlib
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -144,6 +146,31 @@ def test_update_loses_no_request_and_a_failed_one_changes_nothing(hosting: Hosti
     assert hosting.invoke("live") == b"3x"
     assert set(answers) <= {b"0x", b"1x", b"2x", b"3x"}
     assert answers == sorted(answers)
+
+
+def test_instances_that_go_answer_what_they_have(hosting: Hosting, tmp_path: Path) -> None:
+    """A request that an instance has is answered by it, though an update and a resize have passed it by."""
+    hosting.serve("e", hosting.container(MARK="old "))
+    hosting.model("new", hosting.container(MARK="new "))
+    hosting.config("new", {"VariantName": "AllTraffic", "ModelName": "new", "InitialInstanceCount": 2})
+    with ThreadPoolExecutor(3) as threads:
+        try:
+            first = threads.submit(hosting.invoke, "e", f"await {tmp_path}/go")
+            wait_for(lambda: hosting.logged("e", "invoked", 1))
+            hosting.sagemaker.update_endpoint(EndpointName="e", EndpointConfigName="new")
+            assert hosting.settle("e")["EndpointConfigName"] == "new"
+            assert hosting.invoke("e") == b"new x"
+            others = [threads.submit(hosting.invoke, "e", f"await {tmp_path}/go") for _ in range(2)]
+            wait_for(lambda: hosting.logged("e", "invoked", 4))
+            hosting.sagemaker.update_endpoint_weights_and_capacities(
+                EndpointName="e", DesiredWeightsAndCapacities=[{"VariantName": "AllTraffic", "DesiredInstanceCount": 1}]
+            )
+            assert hosting.settle("e")["ProductionVariants"][0]["CurrentInstanceCount"] == 1
+            assert not any(request.done() for request in (first, *others))
+        finally:
+            (tmp_path / "go").touch()
+    assert first.result().startswith(b"old ")
+    assert all(request.result().startswith(b"new ") for request in others)
 
 
 def canary(seconds: int) -> dict[str, Any]:

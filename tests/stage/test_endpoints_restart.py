@@ -96,3 +96,32 @@ def test_endpoints_come_back_after_a_kill_and_after_a_stop(state: Path) -> None:
     hosting.sagemaker.get_waiter("endpoint_deleted").wait(EndpointName="late")
     stage.stop()
     wait_for(lambda: not runners(state))
+
+
+def test_update_is_taken_up_again(state: Path) -> None:
+    """A stage that is killed while traffic shifts brings both fleets back, and what the update wanted."""
+    stage = start_stage(state, images=IMAGES)
+    hosting = Hosting(stage)
+    hosting.serve("moving", hosting.container(MARK="a"))
+    hosting.model("b", hosting.container(MARK="b"))
+    hosting.config("b", {"VariantName": "AllTraffic", "ModelName": "b"})
+    size = {"Type": "CAPACITY_PERCENT", "Value": 50}
+    routing = {"Type": "CANARY", "WaitIntervalInSeconds": 3600, "CanarySize": size}
+    hosting.sagemaker.update_endpoint(
+        EndpointName="moving",
+        EndpointConfigName="b",
+        DeploymentConfig={"BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": routing}},
+    )
+    wait_for(lambda: answers(hosting, "moving") == b"b{}")
+    stage.process.kill()
+    stage.process.wait()
+    stage = start_stage(state, images=IMAGES)
+    hosting = Hosting(stage)
+    for mark in (b"a{}", b"b{}"):
+        wait_for(lambda: answers(hosting, "moving") == mark)  # noqa: B023 - it is over before the next
+    description = hosting.sagemaker.describe_endpoint(EndpointName="moving")
+    assert description["EndpointStatus"] == "Updating"
+    assert description["EndpointConfigName"] == "moving"
+    assert description["PendingDeploymentSummary"]["EndpointConfigName"] == "b"
+    stage.stop()
+    wait_for(lambda: not runners(state))

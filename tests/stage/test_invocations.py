@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import threading
 from collections import Counter
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 from botocore.config import Config
@@ -89,6 +91,19 @@ def test_policies_name_the_endpoint_in_small_letters(hosting: Hosting) -> None:
         "sagemaker-runtime", aws_access_key_id="AKIANOBODY", aws_secret_access_key="x", config=ONCE
     )
     assert refusal(stranger, "Shop")[:2] == ("UnrecognizedClientException", 403)
+
+
+def test_a_call_without_a_signature_is_refused_in_the_runtimes_words(hosting: Hosting) -> None:
+    """JSON and a 403, not S3's XML."""
+    address = urlsplit(hosting.stage.endpoint)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=30)
+    try:
+        connection.request("POST", "/endpoints/shop/invocations", body=b"1,2")
+        response = connection.getresponse()
+        assert (response.status, response.headers["x-amzn-errortype"]) == (403, "MissingAuthenticationTokenException")
+        assert json.loads(response.read()) == {"Message": "Missing Authentication Token"}
+    finally:
+        connection.close()
 
 
 def test_the_runtimes_own_host_leads_here(hosting: Hosting) -> None:

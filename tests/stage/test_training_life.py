@@ -334,7 +334,7 @@ def test_rules_of_spot_and_checkpoints(account: Account, members: dict[str, Any]
 
 def test_usage_is_measured_on_the_real_processes(account: Account) -> None:
     """CPUUtilization, MemoryUtilization, DiskUtilization in percent, for each host."""
-    script = "import time\nblob = bytearray(300_000_000)\nend = time.time() + 1.5\nwhile time.time() < end: pass"
+    script = "import time\nblob = bytearray(300_000_000)\nwhile time.process_time() < 1.5: pass"
     job = account.train("busy", **account.script(script))
     cloudwatch = account.client("cloudwatch")
 
@@ -353,7 +353,9 @@ def test_usage_is_measured_on_the_real_processes(account: Account) -> None:
         return float(points[0]["Maximum"])
 
     total = 8 << 30  # what an ml.m5.large has
-    assert 25 < value("CPUUtilization") < 130
+    # The last look may have missed what came within a second of the end, and others use the machine too.
+    seconds = (job["TrainingEndTime"] - job["TrainingStartTime"]).total_seconds()
+    assert 100 * 0.4 / seconds < value("CPUUtilization") < 130
     assert 100 * 250e6 / total < value("MemoryUtilization") < 100 * 600e6 / total
     assert 0 <= value("DiskUtilization") < 1
 
@@ -418,7 +420,8 @@ def test_failed_jobs_keep_no_more_than_they_may(tmp_path: Path) -> None:
         for file in (directory.record, directory.root / "algo-1.log"):
             file.write_text(name)
         os.utime(directory.record, (number, number))
-    (tmp_path / ".swept" / "left by a kill").mkdir(parents=True)
+    (tmp_path / ".swept" / "left" / "algo-1").mkdir(parents=True)
+    (tmp_path / ".swept" / "left" / "algo-1" / "by a kill").write_bytes(b"x" * 100_000)
     kept = KeptFolders(tmp_path, 150_000, lambda directory: directory.root.name != "running")
     asyncio.run(kept.sweep())
     assert [name for name in names if (tmp_path / "us-east-1" / name / "algo-1").exists()] == ["third", "running"]
@@ -486,7 +489,8 @@ def test_key_that_does_not_exist(account: Account) -> None:
     """The upload fails, and the job with it, by the words of KMS."""
     output = {"S3OutputPath": "s3://data/output", "KmsKeyId": "alias/none"}
     job = account.fail("keyless", {"model": "x"}, OutputDataConfig=output)
-    assert job["FailureReason"] == "ClientError: Artifact upload failed:Key 'alias/none' does not exist"
+    assert job["FailureReason"].startswith("ClientError: Artifact upload failed:")
+    assert "alias/none" in job["FailureReason"]
 
 
 def test_members_that_are_only_kept(account: Account) -> None:

@@ -234,6 +234,31 @@ def test_stop(transforms: Transforms, tmp_path: Path) -> None:
     assert transforms.outputs("stopped") == {"a.out": b"fine"}
 
 
+def test_job_whose_runner_is_killed(transforms: Transforms, tmp_path: Path) -> None:
+    """It has failed, its containers are gone, and what was whole is there."""
+    transforms.put(a="pid", b=f"await {tmp_path}/never")
+    transforms.create("killed")
+    wait_for(lambda: transforms.outputs("killed"))
+    container = int(transforms.outputs("killed")["a.out"])
+    assert is_there(container)
+    runner = transforms.stage.folder.transform_jobs / "us-east-1" / "killed" / "runner.lock"
+    os.kill(int(runner.read_text()), signal.SIGKILL)
+    job = transforms.finish("killed")
+    assert job["TransformJobStatus"] == "Failed"
+    assert job["FailureReason"].startswith("InternalServerError: ")
+    wait_for(lambda: not is_there(container))
+    assert set(transforms.outputs("killed")) == {"a.out"}
+
+
+def is_there(pid: int) -> bool:
+    """Whether there is a process of this number that has not ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:
+        return False
+    return fields[0] != "Z"
+
+
 @pytest.fixture
 def state(tmp_path: Path) -> Iterator[Path]:
     """A state folder of the test's own. Whatever still runs on it is ended."""

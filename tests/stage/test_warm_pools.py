@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
+from stagemaker.sagemaker.bill import Group, as_text, bill
 from stagemaker.testing import start_stage
 
 if TYPE_CHECKING:
@@ -127,6 +128,10 @@ def test_pool_ends_when_its_time_is_over(account: Account) -> None:
     account.train("first", ResourceConfig=resources(1))
     wait_for(lambda: pool_of(account, "first")["Status"] == "Terminated")
     assert pool_of(account, "first")["ResourceRetainedBillableTimeInSeconds"] == 1
+    (line,) = bill(account.stage.folder.database)
+    assert line.retained_seconds == 1
+    assert line.usd == pytest.approx((line.billable_seconds + 1) * 0.115 / 3600)
+    assert "warm pools that waited" in as_text([Group("", (line,))])
     account.train("second", ResourceConfig=resources())
     assert "ReusedByJob" not in pool_of(account, "first")
 

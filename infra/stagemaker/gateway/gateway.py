@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 import uuid
@@ -42,6 +43,8 @@ from stagemaker.wire.errors import AwsError
 from stagemaker.wire.message import Context, Reply, Request
 
 _LOG = logging.getLogger(__name__)
+_BODY_SECONDS = 60.0
+"""For the body of a request to an endpoint: until it is there it takes room from others."""
 
 
 class Gateway:
@@ -113,9 +116,12 @@ class Gateway:
         try:
             with runtime.admitted(head):
                 try:
-                    request = replace(head, body=await read_body(receive, LARGEST_INVOCATION))
+                    async with asyncio.timeout(_BODY_SECONDS):
+                        request = replace(head, body=await read_body(receive, LARGEST_INVOCATION))
                 except BodyTooLargeError:
                     raise too_large() from None
+                except TimeoutError:
+                    raise AwsError("RequestTimeout", "The body of the request did not come.", 408) from None
                 authenticated = await self._identity.authenticate(request, service_guess="sagemaker")
                 call = runtime.read(request, authenticated.region)
                 await self._identity.authorise(

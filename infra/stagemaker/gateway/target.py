@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 
+from stagemaker.sagemaker.runtime import Runtime
 from stagemaker.wire.message import Request
 
 _SCOPE = re.compile(r"Credential=([^/,\s]+)/(\d{8})/([a-z0-9\-]+)/([a-z0-9\-]+)/aws4_request")
@@ -38,4 +39,6 @@ def find_target(request: Request, default_region: str) -> Target:
         return Target(_TARGETS.get(prefix, prefix.split("_")[0].lower()), region, signed=False)
     if request.path.startswith("/service/GraniteServiceVersion20100801/"):
         return Target("monitoring", region, signed=False)
+    if not request.query and Runtime.claims(request):  # S3 has no such call
+        return Target("sagemaker", region, signed=False)
     return Target("s3", region, signed=False)

@@ -76,7 +76,7 @@ class KeptFolders:
             self._due.clear()
             try:
                 await self.sweep()
-            except OSError:
+            except Exception:  # noqa: BLE001 - whatever it is, the next failed job is a new try
                 _LOG.exception("the folders of failed jobs could not be swept")
 
 
@@ -84,6 +84,8 @@ def kept_folders(jobs: Path) -> list[Kept]:
     """The jobs below `jobs` that still have host folders, the oldest first."""
     found = []
     for root in jobs.glob("*/*"):
+        if root.parent.name == SWEPT:
+            continue
         directory = JobDirectory(root)
         with contextlib.suppress(OSError):  # it goes away under our eyes
             if hosts := directory.hosts():

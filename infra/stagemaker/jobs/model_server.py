@@ -138,13 +138,20 @@ class ModelServer:
         return [each.spec.name for each in self._containers if each.poll() is not None]
 
     def restart(self, container: str) -> None:
-        """Start a container again that has ended, and wait until it is healthy. Raises ServerFault IMAGE, PING."""
+        """Start a container again that has ended, and wait until it is healthy.
+
+        Raises ServerFault IMAGE, PING; the container has ended then.
+        """
         position, each = next(
             (position, each) for position, each in enumerate(self._containers, start=1) if each.spec.name == container
         )
         each.kill()
-        self._start(position, each)
-        self._await(position, each, time.monotonic() + self.spec.startup_seconds)
+        try:
+            self._start(position, each)
+            self._await(position, each, time.monotonic() + self.spec.startup_seconds)
+        except ServerFault:
+            each.kill()
+            raise
 
     def stop(self, grace: float = STOP_SECONDS) -> None:
         """SIGTERM to all, after `grace` seconds SIGKILL; the rest of the logs is written."""

@@ -15,7 +15,7 @@ import traceback
 from pathlib import Path
 
 from stagemaker.contract.failure import FAILURE_REASON_LIMIT, read_failure
-from stagemaker.jobs.artifacts import members, upload_files, upload_packed
+from stagemaker.jobs.artifacts import members, open_up, upload_files, upload_packed
 from stagemaker.jobs.directory import JobDirectory, remove_tree
 from stagemaker.jobs.endings import (
     INTERNAL_ERROR,
@@ -227,16 +227,18 @@ class TrainingRunner:
         models = [host.layout.model for host in self.hosts if host.layout.holds(host.layout.model)]
         outputs = [host.layout.output_data for host in self.hosts if host.layout.holds(host.layout.output_data)]
         output = self.spec.output.join(self.spec.name, "output", "output.tar.gz")
+        for folder in (*models, *outputs):
+            open_up(folder)
         try:
             if members([*models, *outputs]):
                 self._enter("Uploading", "Uploading generated training model")
-            key, folder = self.spec.kms_key, self.directory.root
+            key, root = self.spec.kms_key, self.directory.root
             if self.spec.output_compression == "NONE":
                 has_model = upload_files(self.objects, models, self._model_uri, kms_key=key)
             else:
-                packed = folder / "model.tar.gz"
+                packed = root / "model.tar.gz"
                 has_model = upload_packed(self.objects, models, packed, self._model_uri, kms_key=key)
-            upload_packed(self.objects, outputs, folder / "output.tar.gz", output, kms_key=key)
+            upload_packed(self.objects, outputs, root / "output.tar.gz", output, kms_key=key)
         except ObjectsError as error:
             raise Failed(f"ClientError: Artifact upload failed:{error.message}") from error
         except OSError as error:

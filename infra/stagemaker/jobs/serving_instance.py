@@ -76,25 +76,24 @@ class ServingInstance:
         """Such as `i-0123456789abcdef0`."""
         return self.folder.name
 
-    def log_file(self, container: str) -> Path:
-        """The container's log."""
-        return self.folder / f"{container}.log"
-
     def write(self, credentials: Credentials) -> None:
-        """What the runner reads. Raises OSError."""
+        """What the runner reads. Raises OSError; what was written before is then still there."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / SPEC).write_text(self.spec.to_json())
-        keys = self.folder / CREDENTIALS
-        keys.touch(mode=0o600)
+        _write_whole(self.folder / SPEC, self.spec.to_json())
         document = asdict(credentials)
         del document["expiration"]
-        keys.write_text(json.dumps(document))
+        _write_whole(self.folder / CREDENTIALS, json.dumps(document))
 
     def start(self, *, persistent: bool = False) -> None:
         """Begin. `persistent` instances have been in service before, and a fault does not end them."""
         self._settled = asyncio.get_running_loop().create_future()
         self._settled.add_done_callback(lambda future: future.cancelled() or future.exception())  # nobody may ask
         self._task = asyncio.create_task(self._live(persistent), name=f"instance {self.id}")
+
+    async def settle(self, seconds: float) -> None:
+        """Wait until it is in service or never will be, but no longer than `seconds`."""
+        assert self._settled is not None, "start comes first"
+        await asyncio.wait({self._settled}, timeout=seconds)
 
     async def in_service(self) -> None:
         """Wait until it is healthy for the first time. Raises InstanceFaultError."""
@@ -124,6 +123,7 @@ class ServingInstance:
     def kill(self) -> None:
         """End it at once; when this returns no process of it is left."""
         self._stopping = True
+        self._set_health(healthy=False)
         self._end_task()
         self._leave_runner()
 
@@ -223,6 +223,15 @@ def remove_all_but_logs(folder: Path) -> None:
             remove_tree(path)
         elif path.suffix != ".log":
             path.unlink(missing_ok=True)
+
+
+def _write_whole(file: Path, text: str) -> None:
+    """Whole or not at all, and for nobody else to read."""
+    temporary = file.with_suffix(".new")
+    temporary.unlink(missing_ok=True)
+    temporary.touch(mode=0o600)
+    temporary.write_text(text)
+    temporary.replace(file)
 
 
 async def _ended(process: subprocess.Popen[bytes], seconds: float) -> bool:

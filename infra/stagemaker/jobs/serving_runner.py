@@ -69,9 +69,7 @@ class InstanceRunner:
             self._server = ModelServer(self.spec, self.folder, self._credentials, self._proceed)
             self._server.prepare()
             self._server.start()
-            self._report(
-                "healthy", addresses=[[each.container, each.host, each.port] for each in self._server.addresses]
-            )
+            self._report_healthy(self._server)
             self._watch(self._server)
         except _StopRequested:
             pass
@@ -94,21 +92,23 @@ class InstanceRunner:
         """Start again what ends, and measure what the instance uses. Raises _StopRequested."""
         pause, since = _FIRST_PAUSE, time.monotonic()
         while True:
-            self._wait(_TICK)
             self._tell_usage(self._usage.look())
-            if not (ended := server.ended()):
+            self._wait(_TICK)
+            if not server.ended():
                 continue
-            self._report("unhealthy", containers=ended)
+            self._report("unhealthy")
             pause = _FIRST_PAUSE if time.monotonic() - since > _WELL_SECONDS else pause
-            for container in ended:
-                while True:
-                    self._wait(pause)
-                    pause = min(_LONGEST_PAUSE, pause * 2)
-                    with suppress(ServerFault):
+            while ended := server.ended():
+                self._wait(pause)
+                pause = min(_LONGEST_PAUSE, pause * 2)
+                for container in ended:
+                    with suppress(ServerFault):  # it has ended once more, and its log says why
                         server.restart(container)
-                        break
             since = time.monotonic()
-            self._report("healthy", addresses=[[each.container, each.host, each.port] for each in server.addresses])
+            self._report_healthy(server)
+
+    def _report_healthy(self, server: ModelServer) -> None:
+        self._report("healthy", addresses=[[each.container, each.host, each.port] for each in server.addresses])
 
     def _tell_usage(self, event: UsageEvent | None) -> None:
         if event is not None:
@@ -146,11 +146,10 @@ class InstanceRunner:
 def main(arguments: list[str]) -> int:
     """Run the instance in the folder `arguments[0]`."""
     os.umask(0o077)
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     adopt_orphans()
     try:
         InstanceRunner(Path(arguments[0]), sys.stdin, sys.stdout).run()
-    except Exception:  # noqa: BLE001 - runner.log keeps the cause; the stage sees the exit code
+    except Exception:  # noqa: BLE001 - runner.err keeps the cause; the stage sees the exit code
         traceback.print_exc()
         return 1
     return 0

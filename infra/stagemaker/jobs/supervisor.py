@@ -62,6 +62,8 @@ class Supervisor:
         self._running: dict[Path, _Running] = {}
         self._kept: dict[Path, WarmInstance] = {}
         self._task: asyncio.Task[None] | None = None
+        self._work = asyncio.Event()
+        """Set as soon as there is a job to look after: without one, nothing is looked at."""
 
     async def start(self) -> None:
         """Begin to look after jobs."""
@@ -100,12 +102,14 @@ class Supervisor:
     def submit(self, directory: JobDirectory) -> None:
         """Start the job now or when a slot is free."""
         self._waiting[directory.root] = directory
+        self._work.set()
         self._fill_slots()
 
     def resume(self, directory: JobDirectory, offset: int) -> None:
         """Take up a job that was not over when the server last stopped."""
         if directory.record.exists() or directory.runner_lives():
             self._running[directory.root] = _Running(self._runner, directory, offset)
+            self._work.set()
         else:
             self.submit(directory)
 
@@ -145,12 +149,17 @@ class Supervisor:
         return True
 
     def _start_warm(self, directory: JobDirectory) -> bool:
-        """Leave the job to the instance that its pool keeps, if it keeps one."""
+        """Leave the job to its warm pool's instance, if it has a pool; the pool has one from now on."""
         try:
-            pool = TrainingSpec.load(directory.spec).warm_pool if self._kept else None
+            spec = TrainingSpec.load(directory.spec)
         except SpecError:  # its runner will fail, and the job with it
             return False
-        if pool is None or (instance := self._kept.get(pool)) is None:
+        if (pool := spec.warm_pool) is None:
+            return False
+        present = self._kept.get(pool)
+        # Those of the job before where it needs none: the next job may be like that one again.
+        self.keep(pool, spec.preload or (present.modules if present else ()), spec.threads)
+        if (instance := self._kept.get(pool)) is None:
             return False
         try:
             instance.run(directory)
@@ -166,7 +175,11 @@ class Supervisor:
                 if self._advance(running):
                     self._running.pop(root, None)
             self._fill_slots()
-            await asyncio.sleep(TICK_SECONDS if self._running else TICK_SECONDS * 2)
+            if self._running or self._waiting:
+                await asyncio.sleep(TICK_SECONDS)
+            else:
+                self._work.clear()
+                await self._work.wait()
 
     def _advance(self, running: _Running) -> bool:
         """Whether the job is over. What goes wrong with one job, such as a full disk, never stops the others."""
@@ -237,8 +250,8 @@ class _Running:
         """Start a runner for a job whose instance went before there was one."""
         if not self.is_warm or self.directory.record.exists():
             return False
-        self.is_warm = False
         self.process = _spawn(self._runner, self.directory)
+        self.is_warm = False
         return True
 
     def _begin_again(self) -> bool:

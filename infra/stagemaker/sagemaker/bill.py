@@ -1,4 +1,4 @@
-"""What the training and transform jobs would have cost on AWS, from the documents that Describe answers from."""
+"""What jobs and endpoints would have cost on AWS, from what Describe answers from and the hours of endpoints."""
 
 from __future__ import annotations
 
@@ -11,17 +11,25 @@ from typing import Any
 
 from stagemaker.sagemaker import transitions
 from stagemaker.sagemaker.documents import Document, Documents
+from stagemaker.sagemaker.endpoint_hours import EndpointHours, Hours
 from stagemaker.sagemaker.instance_types import instance_types
 from stagemaker.sagemaker.ledger import Ledger
 from stagemaker.sagemaker.training_events import ON_INSTANCES, SPOT_BILLED_SHARE
 from stagemaker.sagemaker.training_job import TRAINING_JOB
 from stagemaker.sagemaker.transform_job import TRANSFORM_JOB
+from stagemaker.sagemaker.warm_pools import retained_seconds
 from stagemaker.store import Store
+
+ENDPOINT = "endpoint/"
+"""Before the name of an endpoint, which may be that of a job too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One job. Seconds are those of one instance; `usd` and `saved` are None where no price is known."""
+    """A job, or `endpoint/NAME` and one of its instance types. `usd` and `saved` are None where no price is known.
+
+    Seconds are those of one instance of a job, and those of all instances together that an endpoint has had.
+    """
 
     region: str
     job: str
@@ -34,10 +42,12 @@ class Line:
     usd: float | None
     saved: float | None
     """What spot capacity has saved."""
+    retained_seconds: int = 0
+    """Those that the job's warm pool waited for the next job; they cost the same."""
 
     def belongs_to(self, prefix: str) -> bool:
-        """Whether the job's name, or that of its output's bucket, begins with the words of `prefix`."""
-        names = self.job, self.output.partition("://")[2].partition("/")[0]
+        """Whether the job's or endpoint's name, or that of the output's bucket, begins with the words of `prefix`."""
+        names = self.job.removeprefix(ENDPOINT), self.output.partition("://")[2].partition("/")[0]
         return any(f"{name}-".startswith(f"{prefix}-") for name in names)
 
 
@@ -69,7 +79,7 @@ def as_text(groups: Sequence[Group]) -> str:
     """A table for the terminal, at most 80 columns wide but for long names."""
     lines = [line for group in groups for line in group.lines]
     if not lines:
-        return "No job has had an instance yet: nothing to pay."
+        return "No job or endpoint has had an instance yet: nothing to pay."
     rows = [f"{'job':<30} {'instances':<18} {'billed':>8} {'of':>8} {'USD':>10}"]
     titled = any(group.title for group in groups if group.lines)
     for group in groups:
@@ -79,6 +89,8 @@ def as_text(groups: Sequence[Group]) -> str:
         if titled and group.lines:
             rows += _total("  together", group.lines)
     rows += _total("total", lines)
+    if retained := _sum(lines, "retained_seconds"):
+        rows.append(f"{'in it, warm pools that waited':<50} {retained:>6.0f} s")
     rows.append("Prices of us-east-1 by the hour, from third-party tables: see datasets/instance-prices.")
     return "\n".join(rows)
 
@@ -107,16 +119,19 @@ def _sum(lines: Sequence[Line], member: str) -> float:
 
 
 def bill(database: Path) -> list[Line]:
-    """A line for each job that has had instances, deleted ones too, by their creation; prices are us-east-1's."""
+    """A line for each job that has had instances, deleted ones too, by their creation; then the endpoints.
+
+    Prices are us-east-1's.
+    """
     store = Store(database)
     try:
         documents = Documents(store, account="")
         trainings = [*Ledger(store).jobs(), *documents.all_of(TRAINING_JOB)]
         lines = [(job[2]["CreationTime"], line) for job in trainings for line in _training(*job)]
-        lines += [
-            (job[2]["CreationTime"], line) for job in documents.all_of(TRANSFORM_JOB) for line in _transform(*job)
-        ]
-        return [line for _, line in sorted(lines, key=lambda dated: dated[0])]
+        transforms = documents.all_of(TRANSFORM_JOB)
+        lines += [(job[2]["CreationTime"], line) for job in transforms for line in _transform(*job)]
+        jobs = [line for _, line in sorted(lines, key=lambda dated: dated[0])]
+        return [*jobs, *map(_endpoint, Hours(store).all())]
     finally:
         store.close()
 
@@ -124,7 +139,9 @@ def bill(database: Path) -> list[Line]:
 def _training(region: str, name: str, document: Document) -> Iterator[Line]:
     if "TrainingStartTime" in document:
         output = document["OutputDataConfig"]["S3OutputPath"]
-        yield _line(region, name, output, document["ResourceConfig"], *_seconds(document))
+        trained, billed = _seconds(document)
+        retained = retained_seconds(document, time.time())
+        yield _line(region, name, output, document["ResourceConfig"], trained, billed, retained)
 
 
 def _transform(region: str, name: str, document: Document) -> Iterator[Line]:
@@ -134,7 +151,22 @@ def _transform(region: str, name: str, document: Document) -> Iterator[Line]:
         yield _line(region, name, output, document["TransformResources"], seconds, seconds)
 
 
-def _line(region: str, name: str, output: str, resources: Document, used: int, billed: int) -> Line:
+def _endpoint(hours: EndpointHours) -> Line:
+    known = instance_types().get(hours.instance_type)
+    return Line(
+        hours.region,
+        f"{ENDPOINT}{hours.endpoint}",
+        "",
+        hours.instance_type,
+        hours.instances,
+        int(hours.seconds),
+        int(hours.seconds),
+        usd=hours.seconds * known.usd_per_hour / 3600 if known else None,
+        saved=0.0 if known else None,
+    )
+
+
+def _line(region: str, name: str, output: str, resources: Document, used: int, billed: int, retained: int = 0) -> Line:
     kind, count = resources["InstanceType"], resources["InstanceCount"]
     known = instance_types().get(kind)
     rate = known.usd_per_hour / 3600 * count if known else None
@@ -146,8 +178,9 @@ def _line(region: str, name: str, output: str, resources: Document, used: int, b
         count,
         used,
         billed,
-        usd=None if rate is None else billed * rate,
+        usd=None if rate is None else (billed + retained) * rate,
         saved=None if rate is None else (used - billed) * rate,
+        retained_seconds=retained,
     )
 
 

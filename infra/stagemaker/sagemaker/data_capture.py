@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import logging
 import random
@@ -91,6 +92,7 @@ class DataCapture:
         self._missed = 0
         self._credentials: dict[tuple[str, str], Credentials] = {}
         self._task: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
 
     def wants(self, capture: Capture) -> bool:
         """Whether the next invocation is in the sample."""
@@ -106,19 +108,19 @@ class DataCapture:
 
     async def start(self) -> None:
         """Begin to write."""
-        self._task = asyncio.create_task(self._write_for_ever(), name="data-capture")
+        self._stopping = asyncio.Event()
+        self._task = asyncio.create_task(self._write_until(self._stopping), name="data-capture")
 
     async def stop(self) -> None:
         """Write the rest, and cease."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        if self._task is None:
+            return
+        self._stopping.set()
         try:
-            async with asyncio.timeout(_STOP_SECONDS):
-                await self.flush()
+            await asyncio.wait_for(self._task, _STOP_SECONDS)
         except TimeoutError:
             _LOG.warning("captured data is lost: S3 did not take it within %s s", _STOP_SECONDS)
+        self._task = None
 
     def forget(self) -> None:
         """Drop what waits, and the roles' keys."""
@@ -126,9 +128,13 @@ class DataCapture:
         self._credentials.clear()
         self._bytes = 0
 
-    async def _write_for_ever(self) -> None:
-        while True:
-            await asyncio.sleep(FLUSH_SECONDS)
+    async def _write_until(self, stopping: asyncio.Event) -> None:
+        """Write every few seconds, and once more at the end."""
+        last = False
+        while not last:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), FLUSH_SECONDS)
+            last = stopping.is_set()
             await self.flush()
 
     async def flush(self) -> None:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
 from stagemaker.sagemaker import endpoint_document, endpoint_failures, endpoint_steps, endpoint_traffic
 from stagemaker.sagemaker.documents import Document, Documents
 from stagemaker.sagemaker.endpoint_document import ENDPOINT
+from stagemaker.sagemaker.endpoint_hours import Hours
 from stagemaker.sagemaker.fleet import Fleets
 from stagemaker.sagemaker.fleet_deployed import Fleet, VariantFaultError
 from stagemaker.sagemaker.fleet_plan import FleetPlan
@@ -48,6 +49,7 @@ class EndpointChanges:
         self._documents = documents
         self._plans = plans
         self._fleets = fleets
+        self._hours = Hours(documents.store)
         self._state_changes = state_changes
         self._sleep = sleep
         self._tasks: dict[Key, asyncio.Task[None]] = {}
@@ -88,11 +90,9 @@ class EndpointChanges:
     async def stop(self) -> None:
         """Break off what is under way and end all instances; both are taken up by the next stage."""
         self._fleets.hurry(HURRIED_SECONDS)
-        tasks = [*self._tasks.values(), *self._retiring]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _cancelled(self._tasks.values())
         await self._fleets.pause()
+        await _cancelled(self._retiring)  # an update that was broken off has left a fleet to retire
 
     def reset(self) -> None:
         """End and forget everything."""
@@ -101,6 +101,7 @@ class EndpointChanges:
         self._tasks.clear()
         self._fleets.reset()
         self._plans.reset()
+        self._hours.reset()
 
     def _begin(self, key: Key, work: Coroutine[Any, Any, None]) -> None:
         previous = self._tasks.get(key)
@@ -129,7 +130,7 @@ class EndpointChanges:
             await self._save(key, endpoint_steps.failed(str(error)), lambda: self._plans.drop(*key))
             return
         self._fleets.serve(*key, fleet)
-        await self._save(key, endpoint_steps.in_service(plan))
+        await self._save(key, endpoint_steps.in_service(plan), lambda: self._hours.enter(*key, plan))
 
     async def _update(self, key: Key) -> None:
         plan, blue = self._plan(key, PlanRole.SUCCESSOR), self._fleets.serving(*key)
@@ -145,7 +146,7 @@ class EndpointChanges:
             await self._roll_back(key, "The update took longer than MaximumExecutionTimeoutInSeconds.")
             return
         self._fleets.serve(*key, green)
-        await self._save(key, endpoint_steps.in_service(plan), lambda: self._plans.put(*key, PlanRole.SERVING, plan))
+        await self._save(key, endpoint_steps.in_service(plan), lambda: self._take_over(key, plan))
         if blue is not None:
             self._retire(blue)
 
@@ -183,9 +184,13 @@ class EndpointChanges:
             raise
         finally:
             self._fleets.refresh(*key)
-        await self._save(key, endpoint_steps.in_service(plan), lambda: self._plans.put(*key, PlanRole.SERVING, plan))
+        await self._save(key, endpoint_steps.in_service(plan), lambda: self._take_over(key, plan))
         surplus = {each for _, each in before.instances()} - {each for _, each in plan.instances()}
         self._in_background(self._thin_out(fleet, surplus))
+
+    def _take_over(self, key: Key, plan: FleetPlan) -> None:
+        self._plans.put(*key, PlanRole.SERVING, plan)
+        self._hours.enter(*key, plan)
 
     async def _delete(self, key: Key, fleet: Fleet | None) -> None:
         last = self._fleets.serving(*key)  # what was under way may have brought one in the meantime
@@ -195,6 +200,7 @@ class EndpointChanges:
         def forget() -> None:
             with self._documents.store.transaction():
                 self._plans.drop(*key)
+                self._hours.enter(*key, None)
                 if self._documents.find(ENDPOINT, *key) is not None:
                     self._documents.delete(ENDPOINT, *key)
 
@@ -310,3 +316,11 @@ class EndpointChanges:
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
                 return
+
+
+async def _cancelled(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks and wait for their end."""
+    ending = list(tasks)
+    for task in ending:
+        task.cancel()
+    await asyncio.gather(*ending, return_exceptions=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -14,8 +15,11 @@ from stagemaker.ports import Credentials
 from stagemaker.sagemaker.fleet_plan import FleetPlan, VariantPlan
 from stagemaker.sagemaker.invocation_route import Container, Instance, VariantRoute
 
+_LOG = logging.getLogger(__name__)
 LONGEST_REQUEST_SECONDS = 65.0
 """A request is given up after 60 s, so an instance that gets no more of them is idle after that."""
+HEAD_START_SECONDS = 15.0
+"""What an instance gets before the next one begins as well. One that only waits must not keep all others waiting."""
 _QUIET_SECONDS = 0.05
 
 UnderWay = Callable[[Container], int]
@@ -77,10 +81,11 @@ class Fleet:
             instance = self._make(variant, instance_id)
             instance.write(credentials)
             instance.start()
-            try:
-                await instance.in_service()
-            except InstanceFaultError as error:
-                raise VariantFaultError(variant, error.fault) from error
+            await instance.settle(HEAD_START_SECONDS)
+        try:
+            await instance.in_service()
+        except InstanceFaultError as error:
+            raise VariantFaultError(variant, error.fault) from error
 
     def resume(self, keys: Mapping[str, Credentials]) -> None:
         """Let the instances come back that were in service when the stage last stopped; they do so by themselves.
@@ -90,7 +95,10 @@ class Fleet:
         for variant, instance_id in self.plan.instances():
             instance = self._make(variant, instance_id)
             if variant.name in keys:
-                instance.write(keys[variant.name])
+                try:
+                    instance.write(keys[variant.name])
+                except OSError:  # a full disk, say: what was written in an earlier life is as good for a while
+                    _LOG.exception("instance %s gets no new keys", instance_id)
             instance.start(persistent=True)
 
     def _make(self, variant: VariantPlan, instance_id: str) -> ServingInstance:

@@ -113,7 +113,7 @@ class Invoker:
             return chosen
         if request.target_variant is None:
             raise UnavailableError(f"No production variant of endpoint {route.endpoint} has a weight above 0.")
-        return variants[0]
+        return next((variant for variant in variants if variant.instances), variants[0])
 
     async def _ask_an_instance(self, request: InvokeRequest, variant: VariantRoute, course: _Course) -> ContainerAnswer:
         """One instance after another until one takes the connection: what has reached no container can go elsewhere."""
@@ -161,6 +161,7 @@ class Invoker:
             if not answer.is_success:
                 raise unsuccessful(request.place, container.name, answer)
             if number + 1 < len(chain) and len(answer.body) > LARGEST_BETWEEN:
+                course.status = 0  # the container's was 2XX, and the invocation has failed
                 raise too_large_between(request.place, container.name, chain[number + 1].name, answer)
             body, content_type = answer.body, answer.headers.get("content-type")
         return answer

@@ -20,6 +20,7 @@ _PRICED = (
     "TrainingStartTime",
     "TrainingTimeInSeconds",
     "BillableTimeInSeconds",
+    "WarmPoolStatus",
 )
 """The members of a description that the bill is made of."""
 

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from botocore.model import Shape
 
 from stagemaker.sagemaker.data_capture import DataCapture
+from stagemaker.sagemaker.honoured import HONOURED, Entry, Refused, refuse_unhonoured
 from stagemaker.sagemaker.invocation import CUSTOM_ATTRIBUTES, Invoked, Invoker, InvokeRequest
 from stagemaker.sagemaker.invocation_choice import Chooser
 from stagemaker.sagemaker.invocation_errors import Place, RuntimeApiError, UnavailableError
@@ -44,7 +45,6 @@ _OPERATIONS = {
     "invocations-response-stream": "InvokeEndpointWithResponseStream",
 }
 
-# Members of InvokeEndpoint by their headers, those that have an effect and those that have none here.
 _HEADERS = {
     "content-type": "ContentType",
     "accept": "Accept",
@@ -52,13 +52,28 @@ _HEADERS = {
     "x-amzn-sagemaker-inference-id": "InferenceId",
     "x-amzn-sagemaker-target-variant": "TargetVariant",
     "x-amzn-sagemaker-target-container-hostname": "TargetContainerHostname",
+    "x-amzn-sagemaker-target-model": "TargetModel",
+    "x-amzn-sagemaker-enable-explanations": "EnableExplanations",
+    "x-amzn-sagemaker-inference-component": "InferenceComponentName",
+    "x-amzn-sagemaker-session-id": "SessionId",
+    "x-amzn-sagemaker-prefix-aware-id": "PrefixAwareId",
 }
-_UNHONOURED = {
-    "x-amzn-sagemaker-target-model": ("TargetModel", "the stage has no multi-model endpoints."),
-    "x-amzn-sagemaker-enable-explanations": ("EnableExplanations", "the stage does not explain predictions."),
-    "x-amzn-sagemaker-inference-component": ("InferenceComponentName", "the stage has no inference components."),
-    "x-amzn-sagemaker-session-id": ("SessionId", "the stage has no sessions of models."),
-    "x-amzn-sagemaker-prefix-aware-id": ("PrefixAwareId", "the stage does not route by prefix."),
+"""The members of InvokeEndpoint that are headers."""
+
+HONOURED_MEMBERS: dict[str, Entry] = {
+    "EndpointName": HONOURED,
+    "Body": HONOURED,
+    "ContentType": HONOURED,
+    "Accept": HONOURED,
+    "CustomAttributes": HONOURED,
+    "InferenceId": HONOURED,
+    "TargetVariant": HONOURED,
+    "TargetContainerHostname": HONOURED,
+    "TargetModel": Refused("there are no multi-model endpoints yet"),
+    "EnableExplanations": Refused("predictions are not explained"),
+    "InferenceComponentName": Refused("there are no inference components"),
+    "SessionId": Refused("models have no sessions"),
+    "PrefixAwareId": Refused("requests are not routed by prefix"),
 }
 
 
@@ -116,8 +131,8 @@ class Runtime(Part):
 
     @staticmethod
     def claims(request: Request) -> bool:
-        """Whether `request` is one for this API, by its path."""
-        return request.path.startswith("/endpoints/") and _PATH.fullmatch(request.path) is not None
+        """Whether `request` is one for this API, by its method and path."""
+        return request.method == "POST" and _PATH.fullmatch(request.path) is not None
 
     @contextlib.contextmanager
     def admitted(self, head: Request) -> Iterator[None]:
@@ -184,11 +199,9 @@ def _members(call: RuntimeCall, request: Request) -> dict[str, str]:
     members = {member: value for header, member in _HEADERS.items() if (value := request.headers.get(header))}
     try:
         validate(_input_shape(), {"EndpointName": call.endpoint, "Body": b"", **members})
+        refuse_unhonoured(members, HONOURED_MEMBERS)
     except ValidationError as error:
         raise RuntimeApiError(error.message) from None
-    for header, (member, why) in _UNHONOURED.items():
-        if header in request.headers:
-            raise RuntimeApiError(f"Stagemaker cannot honour {member}: {why}")
     return members
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -92,12 +93,11 @@ class TrainingJobs(Part):
         self.stop_grace = stop_grace
         self.state_changes = StateChanges(documents.store, neighbours.events, STATE_CHANGE)
         self.supervisor = Supervisor(self._fold, slots=slots)
-        self.warm_pools = WarmPools(
-            documents, TRAINING_JOB, self.supervisor, quotas, folder.with_name("warm-pools"), threads=threads
-        )
+        self.warm_pools = WarmPools(documents, TRAINING_JOB, self.supervisor, quotas, folder.with_name("warm-pools"))
         self.listeners: list[Listener] = []
         self.kept = KeptFolders(folder, keep_bytes, self._is_over)
         self.ledger = Ledger(documents.store)
+        self._deleting: set[Path] = set()
         self._offsets = JobOffsets(documents.store, folder)
 
     async def start(self) -> None:
@@ -151,11 +151,9 @@ class TrainingJobs(Part):
         save_credentials(directory.credentials, credentials)
         with self.documents.store.transaction():
             if pool is not None:
-                self.warm_pools.take(pool, document, spec)
+                self.warm_pools.take(pool, document)
             self.documents.create(TRAINING_JOB, region, name, document, tags)
             self._announce(region, document)
-        if pool is not None:
-            self.warm_pools.prepare(pool, spec)
         self.supervisor.submit(directory)
         return arn
 
@@ -230,12 +228,18 @@ class TrainingJobs(Part):
             state = f"in status {status}" if status in TRAINING_JOB.transitional else "retaining a warm pool"
             raise AwsError("ResourceInUse", f"The training job {name} cannot be deleted while it is {state}.")
         directory = self._directory(region, name)
-        directory.kill_runner()  # it has written the end, and would only delete what is deleted here
+        if directory.root in self._deleting:
+            raise AwsError("ResourceInUse", f"The training job {name} is being deleted.")
+        self._deleting.add(directory.root)
+        try:
+            directory.kill_runner()  # it has written the end, and would only delete what is deleted here
+            await asyncio.to_thread(directory.clear)  # before the name is free for another job's files
+        finally:
+            self._deleting.discard(directory.root)
         with self.documents.store.transaction():
             self.ledger.keep(region, name, document)
             self.documents.delete(TRAINING_JOB, region, name)
             self._offsets.forget(directory)
-        directory.clear()
         return {}
 
     def _check_quotas(self, parameters: dict[str, Any], region: str, jobs: int) -> None:

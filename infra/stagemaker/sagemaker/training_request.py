@@ -55,7 +55,10 @@ HONOURED_MEMBERS: dict[str, Entry] = {
     },
     "OutputDataConfig": {
         "S3OutputPath": HONOURED,
-        "KmsKeyId": Honoured("S3 is asked to use the key, which must exist; the bytes lie on this machine as they are"),
+        "KmsKeyId": Honoured(
+            "S3 is asked to use the key, which must exist; the role's permission to use it is not asked, and the bytes "
+            "lie on this machine as they are"
+        ),
         "CompressionType": HONOURED,
     },
     "ResourceConfig": {

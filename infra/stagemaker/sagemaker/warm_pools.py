@@ -2,7 +2,7 @@
 
 What AWS says of them: developer guide, "SageMaker AI Managed Warm Pools". A pool is a row here, the
 WarmPoolStatus of one job, and a folder with its persistent cache. The process that saves the time is
-the supervisor's and may be lost; the pool is not lost with it.
+the supervisor's and may be lost, as at a restart of the stage; the pool is not lost with it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from typing import Any
 
 from stagemaker.jobs.directory import remove_tree
 from stagemaker.jobs.endings import INTERNAL_ERROR
-from stagemaker.jobs.spec import TrainingSpec
 from stagemaker.jobs.supervisor import Supervisor
 from stagemaker.sagemaker.documents import Document, Documents
 from stagemaker.sagemaker.family import Family
@@ -39,7 +38,7 @@ _LONGEST_SLEEP = 3600.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sagemaker_warm_pools (
     region TEXT NOT NULL, job TEXT NOT NULL, pool TEXT NOT NULL, begun REAL NOT NULL, since REAL, until REAL,
-    modules TEXT NOT NULL, PRIMARY KEY (region, job)) WITHOUT ROWID;
+    PRIMARY KEY (region, job)) WITHOUT ROWID;
 """
 
 
@@ -53,7 +52,6 @@ class WarmPool:
     begun: float
     since: float | None
     until: float | None
-    modules: tuple[str, ...]
 
 
 class WarmPools:
@@ -66,15 +64,12 @@ class WarmPools:
         supervisor: Supervisor,
         quotas: Quotas,
         folder: Path,
-        *,
-        threads: int,
     ) -> None:
         self._documents = documents
         self._family = family
         self._supervisor = supervisor
         self._quotas = quotas
         self._folder = folder
-        self._threads = threads
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         documents.store.connection.executescript(_SCHEMA)
@@ -82,8 +77,6 @@ class WarmPools:
     async def start(self) -> None:
         """Take up the pools that there were when the stage last stopped."""
         self._expire()
-        for pool in self._pools():
-            self._supervisor.keep(pool.folder, pool.modules, self._threads)
         self._task = asyncio.create_task(self._watch(), name="warm-pools")
 
     async def stop(self) -> None:
@@ -109,12 +102,15 @@ class WarmPools:
                 return pool
         if not parameters["ResourceConfig"].get("KeepAlivePeriodInSeconds"):
             return None
-        return WarmPool(region, parameters["TrainingJobName"], self._folder / uuid.uuid4().hex, now, None, None, ())
+        return WarmPool(region, parameters["TrainingJobName"], self._folder / uuid.uuid4().hex, now, None, None)
 
-    def take(self, pool: WarmPool, document: Document, spec: TrainingSpec) -> None:
+    def take(self, pool: WarmPool, document: Document) -> None:
         """Give `pool` to the new job of `document`, within the transaction that keeps the document."""
         name = document["TrainingJobName"]
         document["WarmPoolStatus"] = {"Status": "InUse"}
+        stale = self._of(pool.region, name)
+        if stale is not None:  # of a job of this name that has been deleted
+            self._drop(stale)
         if pool.job != name:
             before = self._documents.find(self._family, pool.region, pool.job)
             if before is not None:
@@ -123,13 +119,9 @@ class WarmPools:
         with self._documents.store.transaction() as connection:
             connection.execute("DELETE FROM sagemaker_warm_pools WHERE region = ? AND job = ?", (pool.region, pool.job))
             connection.execute(
-                "INSERT INTO sagemaker_warm_pools VALUES (?, ?, ?, ?, NULL, NULL, ?)",
-                (pool.region, name, pool.folder.name, pool.begun, " ".join(_modules(pool, spec))),
+                "INSERT INTO sagemaker_warm_pools VALUES (?, ?, ?, ?, NULL, NULL)",
+                (pool.region, name, pool.folder.name, pool.begun),
             )
-
-    def prepare(self, pool: WarmPool, spec: TrainingSpec) -> None:
-        """Have an instance ready for the job that has taken `pool`, and then for the next one."""
-        self._supervisor.keep(pool.folder, _modules(pool, spec), self._threads)
 
     def job_over(self, region: str, document: Document) -> None:
         """A job has ended: its pool waits for the next one, or ends too. The caller keeps the document."""
@@ -241,8 +233,15 @@ class WarmPools:
                 row["begun"],
                 row["since"],
                 row["until"],
-                tuple(row["modules"].split()),
             )
+
+
+def retained_seconds(document: Document, now: float) -> int:
+    """The seconds that a job's warm pool has waited; of one that waits, those until now."""
+    pool = document.get("WarmPoolStatus", {})
+    if pool.get("Status") == "Available":
+        return int(min(now - document["TrainingEndTime"], _keep_alive(document)))
+    return int(pool.get("ResourceRetainedBillableTimeInSeconds", 0))
 
 
 def _traits(request: Mapping[str, Any]) -> tuple[object, ...] | None:
@@ -257,11 +256,6 @@ def _traits(request: Mapping[str, Any]) -> tuple[object, ...] | None:
         bool(request.get("EnableInterContainerTrafficEncryption")),
         bool(request.get("EnableNetworkIsolation")),
     )
-
-
-def _modules(pool: WarmPool, spec: TrainingSpec) -> tuple[str, ...]:
-    """The job's; those of the job before where it has none, since the next one may be like that one again."""
-    return spec.preload or pool.modules
 
 
 def _keep_alive(document: Document) -> int:

@@ -88,6 +88,12 @@ def test_a_response_has_a_status_and_headers(framework: ModuleType) -> None:
     )
 
 
+@pytest.mark.parametrize("status", [201, "201", "201 CREATED"])
+def test_a_status_may_be_text(framework: ModuleType, status: Any) -> None:
+    """As the library's own response takes it."""
+    assert SageMakerContainers().answer(framework.worker.Response(status=status), "application/json").status == 201
+
+
 def test_what_is_not_there_is_refused_by_name(framework: ModuleType) -> None:
     """The examples import these without using them."""
     for module in (framework.env, framework.modules, framework.transformer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import importlib
 import json
@@ -24,6 +25,9 @@ from free_ports import free_ports
 
 from stagemaker.algorithms.sklearn import program, serving
 from stagemaker.algorithms.sklearn.definition import TAGS
+from stagemaker.algorithms.toolkit import http_server
+from stagemaker.algorithms.toolkit.messages import Answer, Call
+from stagemaker.algorithms.toolkit.models import Models
 from stagemaker.contract.failure import FailureClass, read_failure
 from stagemaker.contract.layout import Layout
 
@@ -182,10 +186,48 @@ def _until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_multi_model_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """By name."""
-    assert serving.serve(Layout(tmp_path), {"SAGEMAKER_MULTI_MODEL": "true"}) == 1
-    assert "SAGEMAKER_MULTI_MODEL" in caplog.text
+def test_several_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One module, whose model_fn gets the folder of each model that SageMaker loads; errors have a traceback."""
+    layout = packed(tmp_path, INFERENCE)
+    for name, model in (("one", MODEL), ("two", type(MODEL)().fit(FEATURES, -FEATURES @ [1, 2, 3]))):
+        (tmp_path / "models" / name).mkdir(parents=True)
+        (tmp_path / "models" / name / "model.joblib").write_bytes(pickle.dumps(model))
+    (tmp_path / "models" / "empty").mkdir()
+    running: list[Models] = []
+    monkeypatch.setattr(http_server, "run", lambda service, _, models: running.append(models))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv("SM_MODEL_DIR", "")
+    environment = {
+        "SAGEMAKER_MULTI_MODEL": "true",
+        "SAGEMAKER_PROGRAM": "inference.py",
+        "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
+    }
+    try:
+        assert serving.serve(layout, environment) == 0
+    finally:
+        sys.modules.pop("inference", None)
+
+    async def scene() -> list[Answer]:
+        async def ask(path: str, body: bytes, content_type: str = "application/json") -> Answer:
+            return await running[0].answer("POST", path, "", Call(body, content_type))
+
+        loaded = [
+            await ask("/models", json.dumps({"model_name": name, "url": f"/opt/ml/models/{name}"}).encode())
+            for name in ("one", "two", "empty")
+        ]
+        rows = "\n".join(",".join(map(str, row)) for row in FEATURES[:3].tolist()).encode()
+        asked = [await ask(f"/models/{name}/invoke", rows, "text/csv") for name in ("one", "two")]
+        return [*loaded, *asked, await ask("/models/one/invoke", b"1,2,3", "text/csv")]
+
+    one, two, empty, first, second, wrong = asyncio.run(scene())
+    assert [one.status, two.status, empty.status] == [200, 200, 500]
+    values = np.array([json.loads(first.body), json.loads(second.body)])
+    assert first.content_type == "application/json"
+    assert np.allclose(values[0], MODEL.predict(FEATURES[:3]), rtol=1e-4, atol=1e-4)
+    assert np.allclose(values[0], -values[1], rtol=1e-4, atol=1e-4)
+    assert wrong.status == 500
+    assert wrong.body.startswith(b"Expected 2D array, got 1D array instead")
+    assert b"Traceback" in wrong.body
 
 
 def test_training_without_a_program(tmp_path: Path) -> None:

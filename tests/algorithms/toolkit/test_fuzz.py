@@ -30,7 +30,7 @@ RESULTS = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.tuples(inner, inner) | st.fixed_dictionaries({"a": inner}),
     max_leaves=4,
 )
-QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def model(conventions: Conventions, **functions: Any) -> UserModel:

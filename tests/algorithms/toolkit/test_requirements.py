@@ -27,6 +27,7 @@ NUMPY = version("numpy")
         "-r more.txt\n",
         "-rmore.txt\n",
         "--requirement=more.txt\n",
+        "numpy\n-c bounds.txt\n",
         "\ufeffnumpy\r\npandas\r\n",
     ],
 )
@@ -34,6 +35,7 @@ def test_requirements_that_are_met(tmp_path: Path, text: str) -> None:
     """What is installed in the asked version, or not asked for on this machine, lets the job go on."""
     (tmp_path / "requirements.txt").write_text(text, newline="")
     (tmp_path / "more.txt").write_text("pandas\n")
+    (tmp_path / "bounds.txt").write_text("numpy<100\nno-such-package-here==1\n")
     check_requirements(tmp_path)
 
 
@@ -50,6 +52,7 @@ def test_requirements_that_are_met(tmp_path: Path, text: str) -> None:
         ("-r ../outside.txt", "names ../outside.txt, which is not in the code"),
         ("-r requirements.txt", "names requirements.txt, which is not in the code"),
         ("-r gone.txt", "gone.txt cannot be read"),
+        ("-c bounds.txt", "numpy<1 is asked for"),
     ],
 )
 def test_requirements_that_are_not_met(tmp_path: Path, text: str, words: str) -> None:
@@ -57,6 +60,7 @@ def test_requirements_that_are_not_met(tmp_path: Path, text: str, words: str) ->
     folder = tmp_path / "code"
     folder.mkdir()
     (tmp_path / "outside.txt").write_text("")
+    (folder / "bounds.txt").write_text("numpy<1")
     (folder / "requirements.txt").write_text(text)
     with pytest.raises(ClientError) as caught:
         check_requirements(folder)

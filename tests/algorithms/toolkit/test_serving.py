@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import shutil
 import sys
 import tarfile
 import textwrap
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stagemaker.algorithms.toolkit import serving, user_model
+from stagemaker.algorithms.toolkit import code, serving, user_model
 from stagemaker.algorithms.toolkit.conventions import ERROR_PAGE, Conventions, SageMakerContainers, SageMakerInference
 from stagemaker.algorithms.toolkit.encoding import decode, encode
 from stagemaker.algorithms.toolkit.errors import ClientError
@@ -303,19 +304,33 @@ def test_code_packed_with_the_model(layout: Layout, monkeypatch: pytest.MonkeyPa
     assert (layout.code / "inference.py").is_file()
 
 
-@pytest.mark.parametrize("form", ["file", "folder", "archive", "single"])
+@pytest.mark.parametrize("form", ["file", "folder", "archive", "single", "s3"])
 def test_places_of_the_code(layout: Layout, tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder, plain or by file://, an archive, one file."""
+    """A folder, plain or by file://, an archive, one file, an archive in S3 as the SDK uploads it."""
     monkeypatch.setenv("SM_MODEL_DIR", "")
     write(layout, users_entry="here = True")
     file = layout.model / "code" / "users_entry.py"
     archive = tmp_path / "sourcedir.tar.gz"
     with tarfile.open(archive, "w:gz") as packed:
         packed.add(file, "users_entry.py")
-    places = {"file": f"file://{file.parent}", "folder": str(file.parent), "archive": str(archive), "single": str(file)}
+    places = {
+        "file": f"file://{file.parent}",
+        "folder": str(file.parent),
+        "archive": str(archive),
+        "single": str(file),
+        "s3": "s3://bucket/job/source/sourcedir.tar.gz",
+    }
+    downloads: list[str] = []
+
+    def download(uri: str, target: Path) -> None:
+        downloads.append(uri)
+        shutil.copy(archive, target)
+
+    monkeypatch.setattr(code, "_download", download)
     environment = {"SAGEMAKER_PROGRAM": "users_entry", "SAGEMAKER_SUBMIT_DIRECTORY": places[form]}
     for _ in range(2):  # a container that is started anew finds its code again
         assert load(environment, layout).here
+    assert downloads == [places["s3"]] * 2 * (form == "s3")
 
 
 @pytest.mark.parametrize(

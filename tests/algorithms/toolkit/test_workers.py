@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stagemaker.algorithms.toolkit import serving, user_module
+from stagemaker.algorithms.toolkit import serving, user_module, workers
 from stagemaker.algorithms.toolkit.conventions import SageMakerContainers
 from stagemaker.algorithms.toolkit.encoding import decode, encode
 from stagemaker.algorithms.toolkit.handlers import Defaults
@@ -159,8 +159,9 @@ def test_a_handler_that_hangs_is_ended(scene: Scene) -> None:
     assert worker.answer(say("b")).body == b"B"
 
 
-def test_an_idle_worker_ends_by_itself(scene: Scene) -> None:
+def test_an_idle_worker_ends_by_itself(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """What its module has registered for the end is done."""
+    monkeypatch.setattr(workers, "_END", 60.0)
     scene.write(MODULE + "\nimport atexit; atexit.register(pathlib.Path(os.environ['SM_MODEL_DIR'], 'bye').touch)\n")
     worker = scene.worker()
     assert worker.is_ready()
@@ -181,9 +182,9 @@ def test_a_module_that_cannot_be_imported(scene: Scene, capfd: pytest.CaptureFix
 
 def test_workers_share_the_requests(scene: Scene) -> None:
     """Two requests that wait for each other are in two processes, and both models were loaded by one ping."""
-    workers = [scene.worker(), scene.worker()]
-    assert all(worker.is_ready() for worker in workers)
-    service = PooledService(workers, 60)
+    pair = [scene.worker(), scene.worker()]
+    assert all(worker.is_ready() for worker in pair)
+    service = PooledService(pair, 60)
 
     async def meet() -> list[bytes]:
         assert (await service.ping()).status == 200

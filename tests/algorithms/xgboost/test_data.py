@@ -168,7 +168,7 @@ def test_many_files_are_one_table_in_the_order_of_their_names(tmp_path: Path) ->
     ),
     end=st.sampled_from(["\n", "\r\n", ""]),
 )
-@settings(max_examples=200, derandomize=True)
+@settings(max_examples=100, derandomize=True)
 def test_both_ways_of_reading_agree(rows: list[list[str]], end: str) -> None:
     """The quick reader gives the very numbers of the careful one, and takes nothing that it refuses."""
     with TemporaryDirectory() as folder:

@@ -130,7 +130,6 @@ def test_large_bodies(tmp_path: Path) -> None:
         ({}, "Unable to load model"),
         ({"STAGEMAKER_IMAGE_TAG": "9.9-9"}, "XGBoost image tag '9.9-9' is not known"),
         ({"STAGEMAKER_IMAGE_TAG": "9.9-9", "SAGEMAKER_MULTI_MODEL": "true"}, "tag '9.9-9' is not known"),
-        ({"SAGEMAKER_PROGRAM": "absent.py"}, ""),  # the log of a process of its own
         ({"SAGEMAKER_PROGRAM": "absent.py", "SAGEMAKER_MULTI_MODEL": "true"}, "absent.py cannot be imported"),
     ],
 )
@@ -167,7 +166,7 @@ def address(tmp_path: Path) -> Iterator[tuple[int, xgboost.Booster, subprocess.P
 
 
 def _wait_for_ping(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
         try:
             if request(port, "GET", "/ping")[0] == 200:
@@ -179,7 +178,7 @@ def _wait_for_ping(port: int, process: subprocess.Popen[bytes]) -> None:
 
 def request(port: int, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
     """One request over HTTP."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
         response = connection.getresponse()
@@ -201,4 +200,4 @@ def test_many_requests_at_once(address: tuple[int, xgboost.Booster, subprocess.P
     with ThreadPoolExecutor(8) as clients:
         assert all(clients.map(ask, range(100)))
     process.terminate()
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=60) == 0

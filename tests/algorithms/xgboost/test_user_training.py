@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +129,32 @@ def test_a_host_without_data_ends_its_script(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(SystemExit) as ended:
         rabit_run(pytest.fail, {}, include_in_training=False, hosts=["algo-2", "algo-1"], current_host="algo-2")
     assert ended.value.code == 0
+
+
+@pytest.mark.parametrize(("host", "saves"), [("algo-2", True), ("algo-3", False)])
+def test_the_first_host_with_data_saves(monkeypatch: pytest.MonkeyPatch, host: str, saves: bool) -> None:
+    """All that have data train together; the first of them hears that it is the master."""
+
+    def with_data(cluster: Cluster, has_data: bool, _: object) -> Cluster:
+        assert has_data
+        assert cluster == Cluster(host, ("algo-1", "algo-2", "algo-3"))
+        return Cluster(host, ("algo-2", "algo-3"))
+
+    joined: list[Cluster] = []
+
+    @contextmanager
+    def together(cluster: Cluster, _: object) -> Iterator[None]:
+        joined.append(cluster)
+        yield
+
+    monkeypatch.setattr(user_training, "hosts_with_data", with_data)
+    monkeypatch.setattr(user_training, "together", together)
+    called: list[dict[str, Any]] = []
+    hosts = ["algo-3", "algo-1", "algo-2"]
+    rabit_run(lambda **given: called.append(given), {"a": 1}, True, hosts, host, update_rabit_args=True)
+    rabit_run(lambda **given: called.append(given), {"a": 1}, True, hosts, host)
+    assert called == [{"a": 1, "is_master": saves}, {"a": 1}]
+    assert joined == [Cluster(host, ("algo-2", "algo-3"))] * 2
 
 
 def test_packages_of_aws_do_not_hide_others() -> None:

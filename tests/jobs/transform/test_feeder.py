@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ from stagemaker.jobs.model_server import Address
 from stagemaker.jobs.object_stream import ObjectStream
 from stagemaker.jobs.objects import ObjectClient, ObjectsError
 from stagemaker.jobs.spec import S3Uri
+from stagemaker.jobs.transform import model_client
 from stagemaker.jobs.transform.data_log import DataLog
 from stagemaker.jobs.transform.failures import ALGORITHM_ERROR, CLIENT_ERROR, Failures
 from stagemaker.jobs.transform.feeder import Feeder
@@ -294,6 +296,35 @@ def test_object_that_fails_leaves_no_output_and_the_others_go_on(tmp_path: Path,
     assert job.parts == []
 
 
+def test_container_that_refuses_a_body_before_it_has_read_it(tmp_path: Path) -> None:
+    """Its answer counts, though the sending fails: a body that is too large is the customer's mistake."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    asked = []
+
+    def refuse() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            asked.append(connection.recv(1000))
+            connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig")
+
+    thread = threading.Thread(target=refuse, daemon=True)
+    thread.start()
+    with listener:
+        client = ModelClient(
+            [Address("primary", "127.0.0.1", listener.getsockname()[1])],
+            content_type="",
+            accept="",
+            timeout=30,
+            retries=3,
+            cancelled=threading.Event(),
+        )
+        answer = client.invoke(b"x" * (20 << 20))
+        client.close()
+    thread.join(timeout=30)
+    assert (answer.status, answer.body) == (413, b"big")
+    assert len(asked) == 1
+
+
 def test_server_errors_are_tried_again(tmp_path: Path, model: Make) -> None:
     """InvocationsMaxRetries times; then they are the algorithm's fault."""
     failures = iter([500, 503])
@@ -325,6 +356,17 @@ def test_model_that_does_not_answer(tmp_path: Path, model: Make) -> None:
     closing = model(lambda _body, _: (0, b""))
     job = Job(tmp_path, [closing], {"in/1": b"a\n"}).run()
     assert (job.outputs, job.failures.reason) == ({}, ALGORITHM_ERROR)
+
+
+def test_answer_that_is_too_large_to_hold(tmp_path: Path, model: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is bounded whatever a container sends; the next object is transformed."""
+    monkeypatch.setattr(model_client, "LARGEST_ANSWER", 1 << 20)
+    server = model(lambda body, _: (200, b"x" * (3 << 20) if body == b"large" else body))
+    job = Job(tmp_path, [server], {"in/1": b"large", "in/2": b"b"}, retries=3).run()
+    assert job.outputs == {"2.out": b"b"}
+    assert job.failures.reason == ALGORITHM_ERROR
+    assert job.log == ["b/in/1: The answer is larger than 1048576 bytes"]
+    assert server.bodies == [b"large", b"b"]
 
 
 def test_connection_that_was_idle_too_long_is_no_failure(tmp_path: Path, model: Make) -> None:

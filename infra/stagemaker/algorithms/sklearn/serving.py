@@ -5,7 +5,6 @@ Source: serving.py of AWS's open `sagemaker-scikit-learn-container`.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,18 +14,14 @@ from stagemaker.algorithms.toolkit import serving
 from stagemaker.algorithms.toolkit.conventions import Response, SageMakerContainers
 from stagemaker.algorithms.toolkit.encoding import UTF8_TYPES, decode, encode
 from stagemaker.algorithms.toolkit.handlers import Defaults
+from stagemaker.algorithms.toolkit.models import MULTI_MODEL_VARIABLE
 from stagemaker.contract.layout import Layout
-
-LOG = logging.getLogger(__name__)
-
-MULTI_MODEL_VARIABLE = "SAGEMAKER_MULTI_MODEL"
 
 
 def serve(layout: Layout, environment: Mapping[str, str]) -> int:
-    """Serve until SIGTERM or SIGINT; the exit code, 1 when there is nothing that could be served."""
-    if environment.get(MULTI_MODEL_VARIABLE, "").lower() not in {"", "false"}:
-        LOG.error("A multi-model endpoint (%s) is not supported by this image yet.", MULTI_MODEL_VARIABLE)
-        return 1
+    """Serve the model, or several, until SIGTERM or SIGINT; the exit code, 1 when the module cannot be used."""
+    if environment.get(MULTI_MODEL_VARIABLE, "").lower() == "true":
+        return serving.serve_several(layout, environment, Defaults(default_input_fn, default_predict_fn, encode))
     defaults = Defaults(default_input_fn, default_predict_fn, default_output_fn)
     return serving.serve(layout, environment, defaults, SageMakerContainers())
 

@@ -60,13 +60,13 @@ class Response:
         self,
         response: Any = None,
         accept: object = None,
-        status: int = 200,
+        status: int | str = 200,
         headers: Any = None,
         mimetype: str | None = None,
         direct_passthrough: bool = False,
     ) -> None:
         self.response = response
-        self.status_code = int(status)
+        self.status_code = int(status.split()[0]) if isinstance(status, str) else int(status)
         self.headers: dict[str, str] = {str(name): str(value) for name, value in dict(headers or {}).items()}
         self.mimetype = mimetype or JSON
 

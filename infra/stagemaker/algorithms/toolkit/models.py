@@ -64,7 +64,7 @@ class Models:
         self._entries: dict[str, _Entry] = {}
 
     async def answer(self, method: str, path: str, query: str, call: Call) -> Answer:
-        """Answer a request whose path is `/models` or below it; names in it are not escaped any more."""
+        """Answer a request whose path is `/models` or below it; the escapes in it are decoded."""
         name = path.removeprefix("/models").strip("/")
         match method, name:
             case "POST", "":

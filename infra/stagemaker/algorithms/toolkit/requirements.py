@@ -12,7 +12,7 @@ from stagemaker.algorithms.toolkit.errors import ClientError
 LOG = logging.getLogger(__name__)
 
 FILE = "requirements.txt"
-_INCLUDE = ("-r", "--requirement", "-c", "--constraint")
+_INCLUDE, _CONSTRAIN = ("-r", "--requirement"), ("-c", "--constraint")
 _DEEPEST = 10
 """Files that name one another; one that names itself has no end."""
 
@@ -25,7 +25,7 @@ def check_requirements(folder: Path) -> None:
     file = folder / FILE
     if not file.is_file():
         return
-    problems = [problem for line in _lines(file, folder, _DEEPEST) if (problem := _problem(line))]
+    problems = [problem for line, asks in _lines(file, folder, _DEEPEST) if (problem := _problem(line, asks=asks))]
     if problems:
         raise ClientError(
             f"{FILE} is not met, and nothing is installed from the internet here: {'; '.join(problems)}. "
@@ -34,8 +34,11 @@ def check_requirements(folder: Path) -> None:
     LOG.info("%s is met by what is installed; nothing was installed", FILE)
 
 
-def _lines(file: Path, folder: Path, depth: int) -> Iterator[str]:
-    """The requirements of `file` and of the files that it names, one by one. Raises ClientError."""
+def _lines(file: Path, folder: Path, depth: int, *, asks: bool = True) -> Iterator[tuple[str, bool]]:
+    """The requirements of `file` and of the files that it names, and whether each asks for its package.
+
+    A constraint does not: it only says which version counts if the package is there. Raises ClientError.
+    """
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -45,13 +48,13 @@ def _lines(file: Path, folder: Path, depth: int) -> Iterator[str]:
         if not stripped or stripped.startswith("#"):
             continue
         option, rest = _option(stripped)
-        if option in _INCLUDE:
+        if option in _INCLUDE or option in _CONSTRAIN:
             named = file.parent / rest
             if depth == 0 or not named.resolve().is_relative_to(folder.resolve()):
                 raise ClientError(f"{FILE} names {rest}, which is not in the code that was submitted.")
-            yield from _lines(named, folder, depth - 1)
+            yield from _lines(named, folder, depth - 1, asks=asks and option in _INCLUDE)
         elif option in {"-e", "--editable"} or not option:
-            yield rest
+            yield rest, asks
         else:
             LOG.warning("%s: %s has no effect here", FILE, option)
 
@@ -64,7 +67,7 @@ def _option(line: str) -> tuple[str, str]:
     return (line[:2], line[2:].strip()) if line.startswith("-") else ("", line)
 
 
-def _problem(line: str) -> str | None:
+def _problem(line: str, *, asks: bool) -> str | None:
     """Why what is installed does not meet a requirement; None when it does, or when its marker leaves it out."""
     from packaging.requirements import InvalidRequirement, Requirement  # 15 ms, for jobs that have the file
 
@@ -79,7 +82,7 @@ def _problem(line: str) -> str | None:
     try:
         installed = version(requirement.name)
     except PackageNotFoundError:
-        return f"{requirement.name} is missing"
+        return f"{requirement.name} is missing" if asks else None
     if requirement.specifier.contains(installed, prereleases=True):
         return None
     return f"{requirement.name}{requirement.specifier} is asked for, and {installed} is installed"

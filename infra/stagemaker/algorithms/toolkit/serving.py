@@ -13,15 +13,17 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Protocol, TypeVar
 
 from stagemaker.algorithms.toolkit import http_server, user_module
-from stagemaker.algorithms.toolkit.conventions import Conventions
+from stagemaker.algorithms.toolkit.conventions import Conventions, SageMakerInference
 from stagemaker.algorithms.toolkit.errors import ClientError
 from stagemaker.algorithms.toolkit.handlers import Defaults, Handlers
 from stagemaker.algorithms.toolkit.http_server import MEGABYTE
 from stagemaker.algorithms.toolkit.messages import Answer, Call
+from stagemaker.algorithms.toolkit.models import Models, MultiModelService
 from stagemaker.algorithms.toolkit.user_model import ExecutionParameters, UserModel
 from stagemaker.algorithms.toolkit.variables import CPUS_VARIABLE
 from stagemaker.algorithms.toolkit.worker_messages import Assignment
@@ -187,6 +189,29 @@ def serve(
             worker.stop()
         os.close(life)
         os.close(ours)
+    return 0
+
+
+def serve_several(layout: Layout, environment: Mapping[str, str], defaults: Defaults) -> int:
+    """Serve the models that SageMaker loads and drops, with the handlers of one module; the exit code.
+
+    model_fn is called for the folder of each. A model has a thread of this process, and no worker: there may
+    be hundreds. By the conventions of sagemaker-inference, on which AWS's images serve several models.
+    """
+    try:
+        handlers = Handlers(user_module.load(environment, layout), defaults)
+    except (ClientError, ValueError):
+        LOG.exception("The module with the handlers cannot be used")
+        return 1
+
+    async def load(folder: Path) -> HandlerService:
+        service = HandlerService(handlers, SageMakerInference(), str(folder), environment)
+        if (await service.ping()).status is not HTTPStatus.OK:
+            raise RuntimeError("model_fn failed")
+        return service
+
+    models = Models(load, layout.located)
+    http_server.run(MultiModelService(http_server.max_length(environment)), environment, models)
     return 0
 
 

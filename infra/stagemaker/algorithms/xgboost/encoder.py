@@ -71,3 +71,6 @@ def _response(prediction: Any, accept: str) -> Response:
 
 DEFAULTS = Defaults(input_fn=decode, predict_fn=_predict, output_fn=_response)
 """What the image does for handlers that a module lacks."""
+
+DEFAULTS_OF_SEVERAL = Defaults(input_fn=decode, predict_fn=_predict, output_fn=encode)
+"""The same where there are several models: Multi Model Server knows no response objects."""

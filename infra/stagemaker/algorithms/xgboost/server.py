@@ -12,13 +12,10 @@ from http import HTTPStatus
 from pathlib import Path
 
 from stagemaker.algorithms.toolkit import http_server, serving, user_module
-from stagemaker.algorithms.toolkit.conventions import SageMakerContainers, SageMakerInference
-from stagemaker.algorithms.toolkit.errors import ClientError
-from stagemaker.algorithms.toolkit.handlers import Handlers
-from stagemaker.algorithms.toolkit.http_server import MEGABYTE
+from stagemaker.algorithms.toolkit.conventions import SageMakerContainers
+from stagemaker.algorithms.toolkit.http_server import MEGABYTE, max_length
 from stagemaker.algorithms.toolkit.messages import Answer, Call
 from stagemaker.algorithms.toolkit.models import MULTI_MODEL_VARIABLE, Load, Models, MultiModelService
-from stagemaker.algorithms.toolkit.serving import HandlerService
 from stagemaker.algorithms.xgboost import shims
 from stagemaker.algorithms.xgboost.inference import Inference
 from stagemaker.algorithms.xgboost.job import threads
@@ -28,9 +25,6 @@ from stagemaker.contract.layout import Layout
 
 LOG = logging.getLogger(__name__)
 
-LENGTH_VARIABLE = "MAX_CONTENT_LENGTH"
-
-_MAX_LENGTH = 20 * MEGABYTE
 _INLINE = 32 * 1024
 """Bytes of a body that is answered on the event loop: handing it to a thread would cost more than it saves."""
 
@@ -44,34 +38,29 @@ def serve(layout: Layout, environment: Mapping[str, str]) -> int:
     several = environment.get(MULTI_MODEL_VARIABLE, "").lower() == "true"
     if environment.get(user_module.PROGRAM_VARIABLE):
         return _serve_handlers(layout, environment, several=several)
+    predictor = Predictor(layout.model, environment)
     try:
         version = Version.from_environment(environment)
-        if several:
-            _serve_several(layout, environment, _by_algorithm(version, environment))
-            return 0
-        predictor = Predictor(layout.model, environment)
-        predictor.models()
+        if not several:
+            predictor.models()
     except Exception:
         LOG.exception("Unable to load model")
         return 1
-    pool = _pool(environment)
-    http_server.run(XGBoostService(Inference(predictor, version, environment), environment, pool), environment)
+    pool = ThreadPoolExecutor(threads(None, environment), thread_name_prefix="predict")
+    if several:
+        _serve_several(layout, environment, _by_algorithm(version, environment, pool))
+    else:
+        http_server.run(XGBoostService(Inference(predictor, version, environment), environment, pool), environment)
     return 0
 
 
 def _serve_handlers(layout: Layout, environment: Mapping[str, str], *, several: bool) -> int:
-    from stagemaker.algorithms.xgboost.encoder import DEFAULTS
+    from stagemaker.algorithms.xgboost.encoder import DEFAULTS, DEFAULTS_OF_SEVERAL
 
     sys.path.insert(0, shims.FOLDER)
-    if not several:
-        return serving.serve(layout, environment, DEFAULTS, SageMakerContainers())
-    try:
-        handlers = Handlers(user_module.load(environment, layout), DEFAULTS)
-    except (ClientError, ValueError):
-        LOG.exception("The module with the handlers cannot be used")
-        return 1
-    _serve_several(layout, environment, _by_handlers(handlers, environment))
-    return 0
+    if several:
+        return serving.serve_several(layout, environment, DEFAULTS_OF_SEVERAL)
+    return serving.serve(layout, environment, DEFAULTS, SageMakerContainers())
 
 
 def _serve_several(layout: Layout, environment: Mapping[str, str], load: Load) -> None:
@@ -79,9 +68,8 @@ def _serve_several(layout: Layout, environment: Mapping[str, str], load: Load) -
     http_server.run(service, environment, Models(load, layout.located))
 
 
-def _by_algorithm(version: Version, environment: Mapping[str, str]) -> Load:
-    """Loads models that share the threads of one pool."""
-    pool = _pool(environment)
+def _by_algorithm(version: Version, environment: Mapping[str, str], pool: ThreadPoolExecutor) -> Load:
+    """Loads models that share the threads of the pool."""
 
     async def load(folder: Path) -> XGBoostService:
         predictor = Predictor(folder, environment)
@@ -89,27 +77,6 @@ def _by_algorithm(version: Version, environment: Mapping[str, str]) -> Load:
         return XGBoostService(Inference(predictor, version, environment, joins_csv=True), environment, pool)
 
     return load
-
-
-def _by_handlers(handlers: Handlers, environment: Mapping[str, str]) -> Load:
-    """Loads models by model_fn; each has a thread of its own."""
-
-    async def load(folder: Path) -> HandlerService:
-        service = HandlerService(handlers, SageMakerInference(), str(folder), environment)
-        if (await service.ping()).status != HTTPStatus.OK:
-            raise RuntimeError("model_fn failed")
-        return service
-
-    return load
-
-
-def max_length(environment: Mapping[str, str]) -> int:
-    """The largest body, in bytes: 6 MB, or what the user says, at most 20 MB."""
-    return min(int(environment.get(LENGTH_VARIABLE) or 6 * MEGABYTE), _MAX_LENGTH)
-
-
-def _pool(environment: Mapping[str, str]) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads(None, environment), thread_name_prefix="predict")
 
 
 class XGBoostService:

@@ -21,7 +21,7 @@ from stagemaker.jobs.transform.assembling import Assembler
 from stagemaker.jobs.transform.data_log import DataLog
 from stagemaker.jobs.transform.failures import ALGORITHM_ERROR, CLIENT_ERROR, Failures
 from stagemaker.jobs.transform.inputs import InputObject
-from stagemaker.jobs.transform.model_client import Answer, CancelledError, ModelClient, NoAnswerError
+from stagemaker.jobs.transform.model_client import Answer, CancelledError, LargeAnswerError, ModelClient, NoAnswerError
 from stagemaker.jobs.transform.processing import DataProcessing, ProcessingError
 from stagemaker.jobs.transform.settings import Settings
 from stagemaker.jobs.transform.spec import Input, Output
@@ -172,6 +172,8 @@ class Feeder:
             work.assembler.end_answer()
         except NoAnswerError:
             self._fail(work, ALGORITHM_ERROR, "Unable to get response from algorithm")
+        except LargeAnswerError as error:
+            self._fail(work, ALGORITHM_ERROR, str(error))
         except ProcessingError as error:
             self._fail(work, CLIENT_ERROR, str(error))
         except ObjectsError as error:  # of an object that is streamed

@@ -16,6 +16,8 @@ _PIECE = 1024 * 1024
 _PARAMETERS_SECONDS = 10.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 _TICK = 0.05
+LARGEST_ANSWER = 1 << 30
+"""Bytes of an answer, which is held in memory until those before it are there."""
 
 Body = bytes | Callable[[], Iterable[bytes]]
 """A payload; or, to be sent in chunks, what gives its pieces from the beginning, again for each attempt."""
@@ -32,6 +34,13 @@ class Answer:
 
 class NoAnswerError(Exception):
     """The container did not answer in time, or not at all."""
+
+
+class LargeAnswerError(Exception):
+    """The container's answer is larger than what can be held."""
+
+    def __init__(self) -> None:
+        super().__init__(f"The answer is larger than {LARGEST_ANSWER} bytes")
 
 
 class CancelledError(Exception):
@@ -97,8 +106,8 @@ class ModelClient:
     def invoke(self, body: Body) -> Answer:
         """The last container's answer, or the first one that is not 2XX.
 
-        A 5XX and a time-out are tried again, a 4XX is not. Raises NoAnswerError, CancelledError, and what the
-        pieces of a body raise.
+        A 5XX and a time-out are tried again, a 4XX is not. Raises NoAnswerError, LargeAnswerError,
+        CancelledError, and what the pieces of a body raise.
         """
         pause = _FIRST_PAUSE
         for left in range(self._retries, -1, -1):
@@ -140,7 +149,7 @@ class ModelClient:
                 if fresh or isinstance(error, TimeoutError):
                     raise NoAnswerError(str(error) or type(error).__name__) from error
                 fresh = True
-            except BaseException:  # a body that could not be read: half a request is of no use to the next
+            except BaseException:  # half a request, or half an answer, is of no use to the next one
                 connection.close()
                 raise
             else:
@@ -151,22 +160,22 @@ class ModelClient:
         self, connection: http.client.HTTPConnection, body: Body, content_type: str, deadline: float
     ) -> Answer:
         headers = {name: value for name, value in (("Content-Type", content_type), ("Accept", self._accept)) if value}
-        connection.timeout = self._timeout
         if connection.sock is not None:
             connection.sock.settimeout(self._timeout)
-        if isinstance(body, bytes):
-            connection.request("POST", "/invocations", body=body, headers=headers)
-        else:
-            connection.request("POST", "/invocations", body=body(), headers=headers, encode_chunked=True)
+        sent = _send(connection, body, headers)
         _wait_until(connection, deadline)
         response = connection.getresponse()
         answer = bytearray()
         while piece := response.read1(_PIECE):
             answer += piece
+            if len(answer) > LARGEST_ANSWER:
+                raise LargeAnswerError
             _wait_until(connection, deadline)
         if response.length:  # read1, unlike read, takes a broken connection for the end
             raise http.client.IncompleteRead(bytes(answer), response.length)
         response.close()  # nor does it end a response that is read to its end, and the connection would not be free
+        if not sent:
+            connection.close()
         return Answer(response.status, bytes(answer), response.headers.get("content-type", ""))
 
     def _borrowed(self, container: Address) -> http.client.HTTPConnection:
@@ -181,6 +190,20 @@ class ModelClient:
                 connection.close()
             else:
                 self._idle[container.container].append(connection)
+
+
+def _send(connection: http.client.HTTPConnection, body: Body, headers: dict[str, str]) -> bool:
+    """Send a request; whether all of it was taken. A container that refuses a body need not read it to its end."""
+    try:
+        if isinstance(body, bytes):
+            connection.request("POST", "/invocations", body=body, headers=headers)
+        else:
+            connection.request("POST", "/invocations", body=body(), headers=headers, encode_chunked=True)
+    except (BrokenPipeError, ConnectionResetError):
+        if connection.sock is None:  # it was never open
+            raise
+        return False  # what the container had to say may be there all the same
+    return True
 
 
 def _wait_until(connection: http.client.HTTPConnection, deadline: float) -> None:

@@ -54,6 +54,7 @@ class TransformRunner:
             traceback.print_exc()
             self._failures.add(INTERNAL_ERROR)
             status = "Failed"
+            self._abandon()
         kill_descendants()
         reason = self._failures.reason if status == "Failed" else None
         if status != "Failed":  # what a failed job leaves is for its owner to look at
@@ -120,6 +121,12 @@ class TransformRunner:
                 instance.look()
             time.sleep(_TICK)
         return stopped
+
+    def _abandon(self) -> None:
+        """End the instances that still run: nothing may happen after the job's end."""
+        self._cancelled.set()
+        while any(instance.is_alive for instance in self._instances):
+            time.sleep(_TICK)
 
     def _capture(self) -> None:
         done = [each for instance in self._instances for each in instance.done]
