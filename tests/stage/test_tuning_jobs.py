@@ -71,7 +71,7 @@ def config(strategy: str = "Random", jobs: int | None = 3, parallel: int = 2, **
 def settle(account: Account, name: str) -> dict[str, Any]:
     """The description of a tuning job that is over."""
     sagemaker = account.client("sagemaker")
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while True:
         job: dict[str, Any] = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
         if job["HyperParameterTuningJobStatus"] not in {"InProgress", "Stopping"}:
