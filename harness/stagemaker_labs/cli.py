@@ -24,7 +24,7 @@ STAGE_COMMANDS = {
     "env": "print what a client needs to reach it",
     "run": "run a command on it: run -- CMD",
     "shell": "open a shell on it",
-    "bill": "what its training jobs would have cost on AWS, lab by lab: bill [LAB]",
+    "bill": "what its jobs and endpoints would have cost on AWS, lab by lab: bill [LAB]",
     "interrupt": "take a training job's spot instances away: interrupt JOB",
 }
 """Handed to the stage's command with all their arguments."""

@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     interrupt.add_argument("--region", default=DEFAULT_REGION, help="default: %(default)s")
     interrupt.set_defaults(command=_interrupt)
 
-    bill = commands.add_parser("bill", help="what the training jobs would have cost on AWS")
+    bill = commands.add_parser("bill", help="what the jobs and endpoints would have cost on AWS")
     _add_state(bill)
     bill.add_argument("--json", action="store_true", help="as JSON")
     bill.add_argument(

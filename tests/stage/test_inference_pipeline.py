@@ -8,6 +8,7 @@ import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hosting
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 else:
     Account = Any
 
-hosting = pytest.importorskip("hosting", reason="models are not hosted yet")
 
 REGISTRY = "683313688378.dkr.ecr.us-east-1.amazonaws.com"
 SKLEARN = f"{REGISTRY}/sagemaker-scikit-learn:1.2-1-cpu-py3"
