@@ -9,13 +9,14 @@ WORKERS ?= 2
 # Compiled files make a start two to three times faster; some environments switch them off.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test lint types arrows unit test-labs test-kills test-clients test-localstack test-docker benchmarks picture constraints clean
+.PHONY: help demo test lint types arrows unit test-labs test-kills test-clients test-localstack test-docker benchmarks soak picture constraints clean
 
 help:
 	@echo "make demo          train and judge a real model on a throwaway stage"
 	@echo "make test          lint, types, import contracts, unit tests, the first labs"
+	@echo "make soak          a hundred thousand requests to endpoints, bad ones and dying containers among them"
 	@echo "make test-labs     the whole proof of every lab"
-	@echo "make test-kills    kill a stage at 50 random moments: nothing acknowledged is lost"
+	@echo "make test-kills    kill a stage at random moments: nothing acknowledged is lost"
 	@echo "make test-clients  the built wheel, the sagemaker SDK, a network of loopback only"
 	@echo "make test-localstack  the labs and the authorisation on LocalStack from PyPI (Python 3.13), without Docker"
 	@echo "make test-docker   docker-compose.yml with an engine: LocalStack, and the stage in front of it"
@@ -68,6 +69,9 @@ test-labs: $(VENV)/.dev
 benchmarks: $(VENV)/.dev
 	@$(BIN)/python benchmarks
 
+soak: $(VENV)/.dev
+	@$(BIN)/python benchmarks/soak.py
+
 picture: $(VENV)/.stage
 	@mkdir -p .build
 	@$(BIN)/python -m stagemaker_labs.demo 03 --file labs/03-builtin-xgboost/author/wrong/label_last.py \
@@ -84,7 +88,7 @@ $(CLIENTS)/.ready: $(BIN)/python pyproject.toml constraints/clients.txt
 	@touch $@
 
 test-kills: $(VENV)/.dev
-	@echo "Killing a stage at 50 random moments ..."
+	@echo "Killing a stage at random moments ..."
 	@$(BIN)/pytest -q -s tests/kills
 
 test-clients: $(VENV)/.dev $(CLIENTS)/.ready

@@ -43,7 +43,7 @@ def bare_program(folder: Path, data: bytes) -> float:
     return seconds(lambda: subprocess.run(command, env=environment, check=True, capture_output=True))
 
 
-def training_job(stage: RunningStage) -> float:
+def training_job(stage: RunningStage, *, keep_alive: int = 0) -> float:
     """Seconds from the call of CreateTrainingJob to the return of an unmodified waiter."""
     sagemaker = stage.client("sagemaker")
     waiter = sagemaker.get_waiter("training_job_completed_or_stopped")
@@ -60,7 +60,12 @@ def training_job(stage: RunningStage) -> float:
                 {"ChannelName": "train", "ContentType": "text/csv", "DataSource": {"S3DataSource": source}}
             ],
             OutputDataConfig={"S3OutputPath": "s3://bench/output"},
-            ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+            ResourceConfig={
+                "InstanceType": "ml.m5.large",
+                "InstanceCount": 1,
+                "VolumeSizeInGB": 1,
+                "KeepAlivePeriodInSeconds": keep_alive,
+            },
             StoppingCondition={"MaxRuntimeInSeconds": 600},
         )
         waiter.wait(TrainingJobName=name)
@@ -68,8 +73,14 @@ def training_job(stage: RunningStage) -> float:
     return seconds(job)
 
 
-def run() -> Comparison:
+def run_warm() -> Comparison:
+    """The same in a warm pool: from the second job on an instance waits with the library imported."""
+    return run(keep_alive=600)
+
+
+def run(*, keep_alive: int = 0) -> Comparison:
     """The comparison; its baseline is the bare program."""
+    where = "in a warm pool " if keep_alive else ""
     data = table()
     with tempfile.TemporaryDirectory() as folder:
         stage = start_stage(Path(folder) / "state")
@@ -78,8 +89,8 @@ def run() -> Comparison:
             s3.create_bucket(Bucket="bench")
             s3.put_object(Bucket="bench", Key="train/train.csv", Body=data)
             return compare(
-                f"CreateTrainingJob to Completed ({ROWS} x {COLUMNS}, 100 rounds), beside the bare program",
-                lambda: training_job(stage),
+                f"CreateTrainingJob to Completed {where}({ROWS} x {COLUMNS}, 100 rounds), beside the bare program",
+                lambda: training_job(stage, keep_alive=keep_alive),
                 lambda: bare_program(Path(folder), data),
                 runs=7,
             )
@@ -89,3 +100,4 @@ def run() -> Comparison:
 
 if __name__ == "__main__":
     print(run().row())
+    print(run_warm().row())

@@ -12,7 +12,15 @@ from pathlib import Path
 from stagemaker.backing.services import SERVICES
 from stagemaker.cloudwatch.service import CloudWatchService
 from stagemaker.logs.service import LogsService
-from stagemaker.sagemaker import endpoint, endpoint_config, model_request, runtime, training_request, transform_request
+from stagemaker.sagemaker import (
+    endpoint,
+    endpoint_config,
+    model_request,
+    runtime,
+    training_request,
+    transform_request,
+    tuning_request,
+)
 from stagemaker.sagemaker.honoured import rows
 from stagemaker.store import Store
 from stagemaker_labs import lab
@@ -22,16 +30,17 @@ TARGETS = FIDELITY.with_name("targets.md")
 DIFFERENCES = TARGETS.with_suffix(".toml")
 LABS = FIDELITY.parents[1] / "labs"
 CONTRACT = Path(__file__).parent / "training-contract.md"
-HOSTING_CONTRACT = FIDELITY.with_name("hosting-contract.md")
+TUNING_CONTRACT = CONTRACT.with_name("tuning-contract.md")
+HOSTING_CONTRACT = CONTRACT.with_name("hosting-contract.md")
 TRANSFORM_CONTRACT = CONTRACT.with_name("transform-contract.md")
 
 HEAD = """# What is honoured
 
 Made from the stage's own tables by `python docs/generate.py`; do not edit.
 
-*kept*: as on AWS. *in part*: only these values, any other is refused by name. *recorded*: accepted and described,
-with no effect; the remark says what you would not see. *refused*: a ValidationException that names the member.
-A member that is not listed is refused too.
+*kept*: as on AWS, but for what a remark says. *in part*: only these values, any other is refused by name. *recorded*:
+accepted and described, with no effect; the remark says what you would not see. *refused*: a ValidationException that
+names the member. A member that is not listed is refused too.
 
 An operation of these three services that is not listed answers a 4xx that says so (`UnknownOperationException`;
 CloudWatch's code is `InvalidAction`).
@@ -57,13 +66,16 @@ Operations: {operations}. Of SageMaker Runtime: InvokeEndpoint.
 
 OPERATION_HEAD = """
 ### {operation}
-
+{remark}
 | member | | remark |
 |---|---|---|
 """
 
 HONOURED = {
     "CreateTrainingJob": training_request.HONOURED_MEMBERS,
+    "CreateHyperParameterTuningJob": {
+        member: entry for member, entry in tuning_request.HONOURED_MEMBERS.items() if member != "TrainingJobDefinitions"
+    },
     "CreateModel": model_request.HONOURED_MEMBERS,
     "CreateEndpointConfig": endpoint_config.HONOURED_MEMBERS,
     "CreateEndpoint": endpoint.CREATE_MEMBERS,
@@ -73,6 +85,10 @@ HONOURED = {
     "InvokeEndpoint": runtime.HONOURED_MEMBERS,
 }
 """The tables by operation."""
+
+REMARKS = {
+    "CreateHyperParameterTuningJob": "\nEach of TrainingJobDefinitions has the members of TrainingJobDefinition.\n",
+}
 
 
 TARGETS_HEAD = """# Targets
@@ -121,6 +137,15 @@ looks at it from inside a container, or from outside through the API.
 |---|---|---|---|
 """
 
+TUNING_CONTRACT_HEAD = """# Automatic model tuning, item by item
+
+Made from `tuning-contract.toml` by `python docs/generate.py`; do not edit. Each item that is kept names a test that
+shows it. How good the searches are is in [benchmarks/README.md](../benchmarks/README.md).
+
+| item | kept | how | test |
+|---|---|---|---|
+"""
+
 TRANSFORM_CONTRACT_HEAD = """# Batch transform, item by item
 
 Made from `transform-contract.toml` by `python docs/generate.py`; do not edit. Each item that is kept names a test that
@@ -141,6 +166,7 @@ looks at it from inside a container, or from outside through the API.
 
 CONTRACTS = {
     CONTRACT: CONTRACT_HEAD,
+    TUNING_CONTRACT: TUNING_CONTRACT_HEAD,
     HOSTING_CONTRACT: HOSTING_CONTRACT_HEAD,
     TRANSFORM_CONTRACT: TRANSFORM_CONTRACT_HEAD,
 }
@@ -173,7 +199,7 @@ def operations() -> list[str]:
 def fidelity() -> str:
     """The page."""
     tables = [
-        OPERATION_HEAD.format(operation=operation)
+        OPERATION_HEAD.format(operation=operation, remark=REMARKS.get(operation, ""))
         + "".join(f"| {member} | {mark} | {remark} |\n" for member, mark, remark in rows(table))
         for operation, table in HONOURED.items()
     ]

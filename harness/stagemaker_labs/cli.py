@@ -24,11 +24,12 @@ STAGE_COMMANDS = {
     "env": "print what a client needs to reach it",
     "run": "run a command on it: run -- CMD",
     "shell": "open a shell on it",
-    "bill": "what its training jobs would have cost on AWS",
+    "bill": "what its jobs and endpoints would have cost on AWS, lab by lab: bill [LAB]",
     "interrupt": "take a training job's spot instances away: interrupt JOB",
 }
 """Handed to the stage's command with all their arguments."""
 
+BILL = "bill"
 USAGE_EXIT = 2
 INTERRUPTED_EXIT = 130
 
@@ -40,6 +41,8 @@ def main(words: Sequence[str] | None = None) -> int:
         if not words:
             build_parser().print_help()
             return USAGE_EXIT
+        if words[0] == BILL:
+            return hand_on(billed_by_lab(words))
         if words[0] in STAGE_COMMANDS:
             return hand_on(words)
         told = build_parser().parse_args(words)
@@ -75,6 +78,22 @@ def build_parser() -> argparse.ArgumentParser:
     chart = commands.add_parser("map", help="list the labs and how far you are")
     chart.set_defaults(command=show_map)
     return parser
+
+
+def billed_by_lab(words: Sequence[str]) -> list[str]:
+    """The stage's words for `bill`: it knows no labs, so it is told which names begin how. A lab comes first, if any.
+
+    Raises Problem for a lab that is not there. Without a course to be found all jobs are listed together.
+    """
+    command, *rest = words
+    if rest and not rest[0].startswith("-"):
+        return [command, "--only", workspace.of_lab(course.resolve(rest[0])).prefix, *rest[1:]]
+    try:
+        labs = course.locate().labs()
+    except Problem:
+        return list(words)
+    groups = [f"{workspace.of_lab(lab).prefix}=lab {lab.number} {lab.title}" for lab in labs]
+    return [command, *(word for group in groups for word in ("--group", group)), *rest]
 
 
 def hand_on(words: Sequence[str]) -> int:

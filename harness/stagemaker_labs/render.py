@@ -239,7 +239,8 @@ def _foot(verdict: Verdict, page: Page) -> list[Text]:
         Outcome.ERROR: "stagemaker status",
     }[verdict.outcome]
     lines = page.wrap(", ".join(counts) or "nothing checked", Text(""), "bold " + STYLES[verdict.outcome])
-    for piece in (page.text(words) for words in (duration(verdict.seconds), cost(verdict.cost_on_aws), command)):
+    costs = [cost(verdict.cost_on_aws)] if verdict.worked else []
+    for piece in (page.text(words) for words in (duration(verdict.seconds), *costs, command)):
         if cell_len(lines[-1].plain) + 3 + cell_len(piece.plain) <= page.width:
             lines[-1] = lines[-1] + Text("   ") + piece
         else:

@@ -116,6 +116,11 @@ class Verdict:
         return Outcome.SKIPPED
 
     @property
+    def worked(self) -> bool:
+        """Whether `work/lab.py` has run to its end, now or before: only then is the lab's cost that of this work."""
+        return self.run.state is RunState.UNCHANGED or self.run.outcome is Outcome.PASSED
+
+    @property
     def complete(self) -> bool:
         """Whether every check of the lab was asked."""
         return self.unasked == 0

@@ -134,7 +134,7 @@ class Workspace:
     def lab_variables(self, opened: Opened) -> dict[str, str]:
         """The LAB_ variables that stay the same from run to run."""
         environment = opened.environment
-        prefix = f"{_learner()}-lab{self.lab.number}"
+        prefix = self.prefix
         return {
             "LAB_TARGET": opened.target.value,
             "LAB_PREFIX": prefix,
@@ -142,6 +142,11 @@ class Workspace:
             "LAB_ROLE_ARN": environment.role_arn,
             "LAB_DATA": str(self.data),
         }
+
+    @property
+    def prefix(self) -> str:
+        """LAB_PREFIX: what the names begin with that the learner chooses in this lab."""
+        return f"{_learner()}-lab{self.lab.number}"
 
     def write_env_file(self, variables: Mapping[str, str]) -> None:
         """Write `.env` for editors and notebooks, readable by the learner only: it holds keys."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 
+from stagemaker.algorithms.sklearn import definition as sklearn
 from stagemaker.algorithms.xgboost import definition as xgboost
+from stagemaker.algorithms.xgboost import tunable as xgboost_tuning
 from stagemaker.backing import Backing, BackingError
 from stagemaker.backing.embedded import EmbeddedBacking
 from stagemaker.backing.localstack import LocalStackBacking
@@ -20,6 +22,7 @@ from stagemaker.identity.seed import RegisterAccessKey
 from stagemaker.jobs.images import Algorithm, ProcessImages
 from stagemaker.jobs.model_server import STOP_SECONDS
 from stagemaker.jobs.spec import MetricDefinition
+from stagemaker.jobs.tunable import Tunable, TuningRules
 from stagemaker.logs.service import LogsService
 from stagemaker.sagemaker.data_capture import DataCapture
 from stagemaker.sagemaker.documents import Documents
@@ -34,6 +37,7 @@ from stagemaker.sagemaker.runtime import Runtime
 from stagemaker.sagemaker.service import SageMakerService
 from stagemaker.sagemaker.training_job import Neighbours, TrainingJobs
 from stagemaker.sagemaker.transform_job import TransformJobs, TransformNeighbours
+from stagemaker.sagemaker.tuning_job import TuningJobs
 from stagemaker.settings import AuthMode, Settings
 from stagemaker.state import StateFolder
 from stagemaker.store import Store
@@ -45,7 +49,16 @@ ALGORITHMS = (
         "stagemaker.algorithms.xgboost",
         xgboost.TAGS,
         tuple(MetricDefinition(name, regex) for name, regex in xgboost.METRIC_DEFINITIONS),
+        preload=xgboost.PRELOAD,
+        tuning=TuningRules(
+            xgboost_tuning.OBJECTIVES,
+            {
+                name: Tunable(whole, low, high, (least, most))
+                for name, (whole, low, high, least, most) in xgboost_tuning.TUNABLES.items()
+            },
+        ),
     ),
+    Algorithm("stagemaker.algorithms.sklearn", sklearn.TAGS, ()),
 )
 
 
@@ -85,10 +98,12 @@ class Stage:
             Neighbours(roles, objects, metrics, logs, self.backing, images),
             folder.jobs,
             folder.stage_file,
+            folder.file_systems,
             quotas,
             slots=os.cpu_count() or 1,
             threads=1,
             stop_grace=settings.stop_grace,
+            keep_bytes=int(settings.keep_failed * (1 << 30)),
         )
         transform_jobs = TransformJobs(
             documents,
@@ -105,8 +120,15 @@ class Stage:
         endpoints = Endpoints(documents, fleets, self.backing, Ground(images, folder.stage_file, quotas, threads=1))
         runtime = Runtime(settings.account, fleets, InvocationMetrics(metrics), DataCapture(roles, objects), pool=pool)
         self._gateway.runtime = runtime
-        models = Models(documents, roles, objects)
-        parts = [training_jobs, models, EndpointConfigs(documents), endpoints, runtime, transform_jobs]
+        parts = [
+            training_jobs,
+            TuningJobs(documents, training_jobs, images, self.backing),
+            Models(documents, roles, objects),
+            EndpointConfigs(documents),
+            endpoints,
+            runtime,
+            transform_jobs,
+        ]
         return SageMakerService(documents, parts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -16,6 +16,7 @@ from stagemaker.compose import ComposeError, start_localstack
 from stagemaker.environment import Who, inside_environment, proxy_environment, stage_environment
 from stagemaker.settings import (
     DEFAULT_ACCOUNT,
+    DEFAULT_KEEP_FAILED,
     DEFAULT_PORT,
     DEFAULT_REGION,
     DEFAULT_STOP_GRACE,
@@ -89,9 +90,18 @@ def _parser() -> argparse.ArgumentParser:
     interrupt.add_argument("--region", default=DEFAULT_REGION, help="default: %(default)s")
     interrupt.set_defaults(command=_interrupt)
 
-    bill = commands.add_parser("bill", help="what the training jobs would have cost on AWS")
+    bill = commands.add_parser("bill", help="what the jobs and endpoints would have cost on AWS")
     _add_state(bill)
     bill.add_argument("--json", action="store_true", help="as JSON")
+    bill.add_argument(
+        "--group",
+        action="append",
+        default=[],
+        type=_group,
+        metavar="PREFIX=TITLE",
+        help="sum up the jobs whose name, or output bucket, begins with PREFIX; may be given several times",
+    )
+    bill.add_argument("--only", metavar="PREFIX", help="only the jobs whose name, or output bucket, begins with it")
     bill.set_defaults(command=_bill)
 
     run = commands.add_parser("run", help="run a command that sees the stage and nothing else of AWS: run -- CMD")
@@ -161,6 +171,13 @@ def _add_serving_options(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="between SIGTERM and SIGKILL for a container that is stopped (default: %(default)s, as on AWS)",
     )
+    parser.add_argument(
+        "--keep-failed",
+        type=_gigabytes,
+        default=DEFAULT_KEEP_FAILED,
+        metavar="GB",
+        help="what failed jobs' folders may take together before the oldest go (default: %(default)s)",
+    )
     parser.add_argument("--images", type=Path, metavar="DIR", help="programs that stand for your own images")
 
 
@@ -174,6 +191,19 @@ def _account(text: str) -> str:
     if len(text) != 12 or not text.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} is not an account: AWS account ids have 12 digits")
     return text
+
+
+def _group(text: str) -> tuple[str, str]:
+    prefix, equals, title = text.partition("=")
+    if not (prefix and equals and title):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form PREFIX=TITLE")
+    return prefix, title
+
+
+def _gigabytes(text: str) -> float:
+    if not re.fullmatch(r"\d{1,6}(\.\d+)?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of GB")
+    return float(text)
 
 
 def _backing_url(text: str) -> str:
@@ -195,6 +225,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         listen=options.listen,
         backing_url=options.backing_url or _localstack(options),
         stop_grace=options.stop_grace,
+        keep_failed=options.keep_failed,
     )
 
 
@@ -250,15 +281,14 @@ def _env(options: argparse.Namespace) -> int:
 
 
 def _bill(options: argparse.Namespace) -> int:
-    from stagemaker.sagemaker.bill import (
-        as_json,
-        as_text,
-        bill,
-    )  # botocore's shapes: 0.2 s that other commands do without
+    from stagemaker.sagemaker import bill  # botocore's shapes: 0.2 s that other commands do without
 
-    folder = StateFolder(options.state.absolute())
-    lines = bill(folder.database) if folder.database.exists() else []
-    print(as_json(lines) if options.json else as_text(lines))
+    folder = StateFolder(options.state)
+    lines = bill.bill(folder.database) if folder.database.exists() else []
+    if options.only:
+        lines = [line for line in lines if line.belongs_to(options.only)]
+    groups = bill.grouped(lines, dict(options.group))
+    print(bill.as_json(groups) if options.json else bill.as_text(groups))
     return 0
 
 

@@ -13,6 +13,8 @@ import uvicorn
 from stagemaker.app import Stage
 from stagemaker.gateway.authority import Authority
 from stagemaker.gateway.proxy import Proxy
+from stagemaker.gateway.zero_copy import ZeroCopyProtocol
+from stagemaker.jobs.local_connection import SOCKET_NAME, listen
 from stagemaker.settings import LOOPBACK, Settings
 from stagemaker.state import StateError, StateFolder
 
@@ -30,13 +32,14 @@ def serve(settings: Settings) -> int:
     folder.bind(settings.backing.value)
     api, proxy = _listen_twice(settings.listen, settings.port)
     endpoint = _address(api)
+    local = listen(folder.root, _BACKLOG)
     try:
         stage = Stage(settings, folder, endpoint)
     except ValueError as error:  # keys of another account, or no keys at all
         raise StateError(str(error)) from error
     config = uvicorn.Config(
         stage,
-        http="httptools",
+        http=ZeroCopyProtocol,
         loop="asyncio",
         lifespan="on",
         log_level="warning",
@@ -49,8 +52,9 @@ def serve(settings: Settings) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn ends the server at these and raises them again, which would end this process before it has tidied up.
         signal.signal(number, lambda _number, _frame: None)
-    asyncio.run(server.serve(sockets=[api]))
+    asyncio.run(server.serve(sockets=[api, *([local] if local else [])]))
     folder.stage_file.unlink(missing_ok=True)
+    (folder.root / SOCKET_NAME).unlink(missing_ok=True)
     return 0 if server.started else EXIT_FAILED
 
 

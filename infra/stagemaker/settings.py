@@ -13,6 +13,8 @@ DEFAULT_PORT = 4566
 LOOPBACK = "127.0.0.1"
 DEFAULT_STOP_GRACE = 120.0
 """Seconds between SIGTERM and SIGKILL for a container that is stopped, as on AWS."""
+DEFAULT_KEEP_FAILED = 2.0
+"""GB that the folders of failed jobs may take together, before the oldest go."""
 
 
 class BackingKind(StrEnum):
@@ -45,6 +47,8 @@ class Settings:
     allow_reset: bool = False
     images: Path | None = None
     stop_grace: float = DEFAULT_STOP_GRACE
+    keep_failed: float = DEFAULT_KEEP_FAILED
+    """GB (2**30 bytes) of failed jobs' folders that are kept to be looked at."""
     backing_url: str | None = None
     """Of a LocalStack (http://HOST:PORT); None for the embedded backing."""
     listen: str = LOOPBACK

@@ -90,6 +90,11 @@ class StateFolder:
         return self.root / "endpoints"
 
     @property
+    def file_systems(self) -> Path:
+        """The owner's folders that stand for EFS and FSx file systems, by their ids; usually not there."""
+        return self.root / "file-systems"
+
+    @property
     def quotas(self) -> Path:
         """Service quotas that somebody has set; usually not there."""
         return self.root / "quotas.json"

@@ -185,3 +185,14 @@ def test_a_course_that_came_with_a_wheel(learner: Any, tmp_path: Path) -> None:
         in installed.types("stagemaker", "start", "1", here=str(tmp_path / "home" / "deeper"), fresh=True).out
     )
     assert not (site / "stagemaker_labs" / "course_files" / "labs" / "01-toy" / "work").exists()
+
+
+def test_the_bill_is_told_lab_by_lab(learner: Any) -> None:
+    """The stage knows no labs: it is told how the names of each lab's jobs begin, or of which lab alone."""
+    seen = learner.types("stagemaker", "bill", "--json")
+    assert seen.code == 0
+    assert seen.out.startswith("the stage was asked: bill --group ann-lab01=lab 01 ")
+    assert seen.out.endswith(" --json\n")
+    one = learner.types("stagemaker", "bill", "01", "--target", "localstack")
+    assert one.out == "the stage was asked: bill --only ann-lab01 --target localstack\n"
+    assert learner.types("stagemaker", "bill", "77").code == 6

@@ -99,6 +99,22 @@ def test_what_it_would_have_cost(dollars: float, words: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("state", "outcome", "shown"),
+    [
+        (RunState.RAN, Outcome.PASSED, True),
+        (RunState.UNCHANGED, Outcome.SKIPPED, True),
+        (RunState.RAN, Outcome.FAILED, False),
+        (RunState.STARTER, Outcome.SKIPPED, False),
+        (RunState.NOT_REACHED, Outcome.ERROR, False),
+    ],
+)
+def test_work_that_did_not_run_has_cost_nothing(state: RunState, outcome: Outcome, shown: bool) -> None:
+    """The cost is that of the lab's whole work: it is not told of a file that was not run to its end."""
+    run = dataclasses.replace(VERDICT.run, state=state, outcome=outcome, card=None)
+    assert ("on AWS" in screen(dataclasses.replace(VERDICT, run=run), Page())) is shown
+
+
+@pytest.mark.parametrize(
     ("outcome", "unasked", "command"),
     [
         (Outcome.PASSED, 0, "stagemaker map"),

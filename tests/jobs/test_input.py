@@ -13,21 +13,31 @@ from typing import Any, cast
 
 import pytest
 
+from stagemaker.contract.failure import Failure, FailureClass, read_failure
 from stagemaker.contract.hosts import address_of
 from stagemaker.contract.layout import Layout
 from stagemaker.contract.training import ChannelConfig
-from stagemaker.jobs import augmented, pipe, processes, usage
-from stagemaker.jobs.artifacts import members
+from stagemaker.jobs import augmented, directory, pipe, processes, usage
+from stagemaker.jobs.artifacts import members, open_up
 from stagemaker.jobs.channel import download_channel
 from stagemaker.jobs.checkpoints import CheckpointSync
 from stagemaker.jobs.directory import JobDirectory, remove_tree
 from stagemaker.jobs.environment import host_addresses, host_names
 from stagemaker.jobs.interruption import InterruptionError, interrupt
-from stagemaker.jobs.objects import ObjectClient, ObjectInfo
+from stagemaker.jobs.object_stream import write_whole
+from stagemaker.jobs.objects import ObjectClient, ObjectInfo, ObjectsError
 from stagemaker.jobs.selection import DownloadError, Share, selected
 from stagemaker.jobs.spec import ChannelSource, S3Uri
 
 ALONE = Share(0, 1)
+
+
+class Body(io.BytesIO):
+    """An ObjectStream of bytes that are there."""
+
+    def pour(self, pipe: int) -> None:
+        """Write them into a pipe."""
+        write_whole(pipe, self.read())
 
 
 class Bucket:
@@ -40,9 +50,9 @@ class Bucket:
         """The keys that start with `prefix`."""
         return (ObjectInfo(k, len(v)) for k, v in sorted(self.objects.items()) if k.startswith(prefix))
 
-    def open(self, uri: S3Uri) -> io.BytesIO:
+    def open(self, uri: S3Uri) -> Body:
         """The object's bytes."""
-        return io.BytesIO(self.objects[uri.key])
+        return Body(self.objects[uri.key])
 
     def download(self, uri: S3Uri, file: Path) -> None:
         """Write the object to `file`."""
@@ -103,6 +113,94 @@ def test_read_only_trees_can_be_removed(tmp_path: Path) -> None:
     assert (tmp_path / "in" / "deep").stat().st_mode & 0o777 == 0o555
     remove_tree(tmp_path / "in")
     assert not (tmp_path / "in").exists()
+
+
+def test_removing_a_tree_leaves_alone_what_its_links_lead_to(tmp_path: Path) -> None:
+    """Not even the mode of a file outside changes, also where a link could not be deleted at first."""
+    outside = tmp_path / "outside"
+    outside.write_text("kept")
+    outside.chmod(0o640)
+    (tmp_path / "tree").mkdir()
+    link = tmp_path / "tree" / "link"
+    link.symlink_to(outside)
+    attempts: list[str] = []
+    directory._unlock(lambda path: attempts.append(str(path)), str(link), None)  # as rmtree does for a refusal
+    assert attempts == [str(link)]
+    remove_tree(tmp_path / "tree")
+    assert not link.is_symlink()
+    assert (outside.read_text(), outside.stat().st_mode & 0o777) == ("kept", 0o640)
+
+
+def test_closed_files_belong_to_the_artifact(tmp_path: Path) -> None:
+    """A program may close what it leaves to everybody; links are not followed, and what they lead to stays closed."""
+    model, outside = tmp_path / "model", tmp_path / "outside"
+    (model / "deep").mkdir(parents=True)
+    for file in (model / "own", model / "deep" / "own", outside):
+        file.write_text("x")
+        file.chmod(0)
+    (model / "link").symlink_to(outside)
+    (model / "deep").chmod(0)
+    model.chmod(0)
+    open_up(model)
+    assert [path.stat().st_mode & 0o777 for path in (model, model / "deep")] == [0o700, 0o700]
+    assert [path.stat().st_mode & 0o777 for path in (model / "own", model / "deep" / "own")] == [0o400, 0o400]
+    assert outside.stat().st_mode & 0o777 == 0
+    open_up(tmp_path / "none")
+
+
+def test_checkpoints_of_a_folder_that_became_a_link_are_not_copied(tmp_path: Path) -> None:
+    """A program may put a link to anywhere in the folder's place: what it leads to is not the job's."""
+    bucket = Bucket()
+    sync = CheckpointSync(cast("ObjectClient", bucket), S3Uri("b", "c"), tmp_path / "checkpoints")
+    sync.restore()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "secret").write_bytes(b"s")
+    for target in ("elsewhere", "checkpoints"):  # the second goes round in a circle
+        folder = tmp_path / "checkpoints"
+        folder.unlink() if folder.is_symlink() else folder.rmdir()
+        folder.symlink_to(tmp_path / target)
+        sync._upload(sync._current())
+    assert bucket.objects == {}
+
+
+@pytest.mark.parametrize("kind", ["link", "circle", "fifo", "folder", "parent"])
+def test_failure_file_that_is_none(tmp_path: Path, kind: str) -> None:
+    """A failure that leads out of the tree, never ends or cannot be read is an empty one."""
+    layout = Layout(tmp_path / "ml")
+    layout.make()
+    (tmp_path / "secret").write_text("secret")
+    match kind:
+        case "link":
+            layout.failure.symlink_to(tmp_path / "secret")
+        case "circle":
+            layout.failure.symlink_to(layout.failure)
+        case "fifo":
+            os.mkfifo(layout.failure)
+        case "folder":
+            layout.failure.mkdir()
+        case "parent":
+            layout.output_data.rmdir()
+            layout.output.rmdir()
+            layout.output.symlink_to(tmp_path)
+            (tmp_path / "failure").write_text("secret")
+    assert read_failure(layout, trust_class=True) == Failure(FailureClass.ALGORITHM, "")
+
+
+class Vanishing(Bucket):
+    """A bucket whose last object is deleted between the list and its download."""
+
+    def download(self, uri: S3Uri, file: Path) -> None:
+        """Write the object to `file`, unless it is the last one."""
+        if uri.key == max(self.objects):
+            raise ObjectsError("NoSuchKey", "The specified key does not exist.")
+        super().download(uri, file)
+
+
+def test_object_that_vanishes_after_the_list(tmp_path: Path) -> None:
+    """The download fails by S3's own words and the channel's address."""
+    bucket = cast("ObjectClient", Vanishing(**{"in/a": b"1", "in/b": b"2"}))
+    with pytest.raises(DownloadError, match=r"The specified key does not exist\. for s3://b/in/"):
+        download_channel(bucket, channel("in/"), ALONE, tmp_path / "x", space=9, proceed=lambda: None)
 
 
 @pytest.mark.parametrize(
@@ -205,6 +303,23 @@ print(before, len(tree(os.getpid())), os.path.exists(f"/proc/{pid}"))
     before, after, lives = done.stdout.split()
     assert int(before) >= 2
     assert (after, lives) == ("1", "False")
+
+
+def test_a_process_that_forks_and_leaves_all_the_time_is_caught() -> None:
+    """A new process, a new session, the old one gone, without an end: it does not outlive its job."""
+    script = """
+import os, subprocess, sys
+from stagemaker.jobs.processes import adopt_orphans, kill_descendants, tree
+adopt_orphans()
+hop = "import os, signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True)\\n"
+hop += "while True:\\n    if os.fork(): os._exit(0)\\n    os.setsid()"
+for _ in range(3):
+    subprocess.Popen([sys.executable, "-c", hop], stdout=subprocess.PIPE).stdout.readline()
+kill_descendants()
+print(len(tree(os.getpid())))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1"]
 
 
 def test_folder_bytes_counts_files_and_not_what_links_lead_to(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import http.server
 import json
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +13,13 @@ from typing import ClassVar
 
 import pytest
 
+from stagemaker.contract.training import ChannelConfig
+from stagemaker.jobs import object_stream
+from stagemaker.jobs.channel import download_errors
+from stagemaker.jobs.object_stream import ObjectStream
 from stagemaker.jobs.objects import ObjectClient, ObjectsError
-from stagemaker.jobs.spec import S3Uri
+from stagemaker.jobs.selection import DownloadError
+from stagemaker.jobs.spec import ChannelSource, S3Uri
 from stagemaker.ports import Credentials
 
 BODY = bytes(range(256)) * 4000
@@ -23,6 +30,7 @@ class Breaking(http.server.BaseHTTPRequestHandler):
 
     etag: ClassVar[str] = '"one"'
     changes: ClassVar[bool] = False
+    vanishes: ClassVar[bool] = False
     asked: ClassVar[list[str | None]] = []
 
     def do_GET(self) -> None:
@@ -33,6 +41,13 @@ class Breaking(http.server.BaseHTTPRequestHandler):
             self.send_response(412)
             self.end_headers()
             self.wfile.write(b"<Error><Code>PreconditionFailed</Code><Message>changed</Message></Error>")
+            return
+        if asked and self.vanishes:
+            self.send_response(404)
+            self.end_headers()
+            self.wfile.write(
+                b"<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>"
+            )
             return
         start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
         assert not asked or self.headers["if-match"] == self.etag
@@ -51,7 +66,7 @@ class Breaking(http.server.BaseHTTPRequestHandler):
 def client(tmp_path: Path) -> Iterator[ObjectClient]:
     """A runner's client of the breaking server."""
     Breaking.asked = []
-    Breaking.changes = False
+    Breaking.changes = Breaking.vanishes = False
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Breaking)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -77,6 +92,72 @@ def test_object_that_changes_meanwhile_is_no_mixture(client: ObjectClient, tmp_p
     Breaking.changes = True
     with pytest.raises(ObjectsError, match="PreconditionFailed"):
         client.download(S3Uri("b", "k"), tmp_path / "file")
+
+
+def test_object_that_vanishes_in_mid_download(client: ObjectClient, tmp_path: Path) -> None:
+    """What has come of it does not pass for the object: the channel's download fails, by S3's own words."""
+    Breaking.vanishes = True
+    channel = ChannelSource(ChannelConfig("train", None), S3Uri("b", "k"))
+    with pytest.raises(DownloadError, match=r"does not exist\. for s3://b/k"), download_errors(channel):
+        client.download(channel.source, tmp_path / "file")
+
+
+def poured(stream: ObjectStream) -> bytes:
+    """What comes out of a pipe that the stream is poured into."""
+    read, write = os.pipe()
+    found: list[bytes] = []
+
+    def drain() -> None:
+        with os.fdopen(read, "rb") as end:
+            found.append(end.read())
+
+    reader = threading.Thread(target=drain)
+    reader.start()
+    try:
+        stream.pour(write)
+    finally:
+        os.close(write)
+        reader.join()
+    return found[0]
+
+
+def test_poured_stream_is_whole(client: ObjectClient) -> None:
+    """The same when the bytes go straight from the connection into a pipe; some have been read before."""
+    assert poured(client.open(S3Uri("b", "k"))) == BODY
+    assert len(Breaking.asked) > 5
+    stream = client.open(S3Uri("b", "k"))
+    first = stream.read(100_000)
+    assert first + poured(stream) == BODY
+
+
+def test_pipe_without_a_reader_ends_the_pouring(client: ObjectClient) -> None:
+    """BrokenPipeError, which is how a program says that it has had enough."""
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        with pytest.raises(BrokenPipeError):
+            client.open(S3Uri("b", "k")).pour(write)
+    finally:
+        os.close(write)
+
+
+def test_object_that_changes_while_it_is_poured(client: ObjectClient) -> None:
+    """The job hears of it."""
+    Breaking.changes = True
+    with pytest.raises(ObjectsError, match="PreconditionFailed"):
+        poured(client.open(S3Uri("b", "k")))
+
+
+def test_connection_that_cannot_be_spliced_is_copied(client: ObjectClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By way of this process, as where the system has no splice at all."""
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "splice", refuse, raising=False)
+    assert poured(client.open(S3Uri("b", "k"))) == BODY
+    monkeypatch.setattr(object_stream, "_SPLICES", False)
+    assert poured(client.open(S3Uri("b", "k"))) == BODY
 
 
 def test_stream_can_be_read_in_small_pieces(client: ObjectClient) -> None:

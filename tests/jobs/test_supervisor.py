@@ -14,8 +14,8 @@ from stagemaker.jobs.record import EndEvent, Entry, RecordWriter, StatusEvent
 from stagemaker.jobs.supervisor import Supervisor
 
 
-def job(folder: Path, name: str, *, damaged: bool = False) -> JobDirectory:
-    """A job whose runner has written its end and died."""
+def job(folder: Path, name: str, *, damaged: bool = False, ended: bool = True) -> JobDirectory:
+    """A job whose runner has died, after it wrote its end."""
     directory = JobDirectory(folder / name)
     directory.root.mkdir()
     writer = RecordWriter(directory.record)
@@ -23,7 +23,8 @@ def job(folder: Path, name: str, *, damaged: bool = False) -> JobDirectory:
     if damaged:
         with directory.record.open("ab") as record:
             record.write(b"no event\n")
-    writer.write(EndEvent(2.0, "Completed", "Completed", "done"))
+    if ended:
+        writer.write(EndEvent(2.0, "Completed", "Completed", "done"))
     writer.close()
     return directory
 
@@ -73,3 +74,15 @@ def test_what_cannot_be_written_now_is_written_later(tmp_path: Path, monkeypatch
     job(tmp_path, "b-sound")
     found = ends(tmp_path, monkeypatch, fails_once="a-unlucky")
     assert found == {"a-unlucky": "Completed", "b-sound": "Completed"}
+
+
+@pytest.mark.parametrize("text", [None, "{", "[]", '{"name": "of another version"}'])
+def test_a_job_whose_spec_cannot_be_read_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None
+) -> None:
+    """Its runner is gone and no other can know what to do: it ends as Failed, and the other job is taken in."""
+    lost = job(tmp_path, "a-lost", ended=False)
+    if text is not None:
+        lost.spec.write_text(text)
+    job(tmp_path, "b-sound")
+    assert ends(tmp_path, monkeypatch) == {"a-lost": "Failed", "b-sound": "Completed"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -116,8 +116,8 @@ def test_pages_hold_each_job_once_in_order(jobs: list[tuple[str, float]], sort: 
 
 def test_filter_that_is_not_honoured_is_refused(documents: Documents) -> None:
     """A filter without effect would give a wrong answer."""
-    with pytest.raises(AwsError, match="WarmPoolStatusEquals"):
-        names(documents, WarmPoolStatusEquals="InUse")
+    with pytest.raises(AwsError, match="TrainingPlanArnEquals"):
+        names(documents, TrainingPlanArnEquals="arn:aws:sagemaker:us-east-1:123456789012:training-plan/a")
 
 
 def test_name_contains_is_no_pattern(documents: Documents) -> None:
@@ -228,3 +228,21 @@ def test_final_metric_is_the_last_one() -> None:
         {"MetricName": "a", "Value": 0.3, "Timestamp": 3.0},
         {"MetricName": "b", "Value": 0.2, "Timestamp": 2.0},
     ]
+
+
+def unlisted(members: Mapping[str, Any], table: Mapping[str, Entry], path: str = "") -> Iterator[str]:
+    """The members of a shape of the API's model that a table says nothing of."""
+    for name, shape in members.items():
+        match table.get(name):
+            case None:
+                yield f"{path}{name}"
+            case Mapping() as inner:
+                yield from unlisted((shape.member if shape.type_name == "list" else shape).members, inner, f"{name}.")
+
+
+def test_every_member_of_a_training_job_is_judged() -> None:
+    """Nothing that CreateTrainingJob knows is left to the general refusal: each has its reason on the fidelity page."""
+    request = load_service_model("sagemaker").shape_for("CreateTrainingJobRequest")
+    members: Mapping[str, Any] = getattr(request, "members", {})
+    assert members
+    assert set(unlisted(members, HONOURED_MEMBERS)) <= {"ResourceConfig.KeepAlivePeriodInSeconds"}

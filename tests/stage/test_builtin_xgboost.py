@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import xgboost
+from pyarrow import parquet
 
 if TYPE_CHECKING:
     from tests.stage.conftest import Account
@@ -101,6 +103,35 @@ def test_model_and_metrics_are_the_librarys_own(account: Account, tmp_path: Path
         for metric in ("auc", "logloss"):
             # The log prints five decimals, so that is what a metric read from it can hold.
             assert final[f"{data}:{metric}"] == pytest.approx(log[data][metric][-1], abs=5.1e-6)
+
+
+def test_parquet_files_and_pipes_of_csv_train_the_same_model(account: Account) -> None:
+    """Image 1.7-1 on the same customers in two forms, train and validation: one artifact, bit for bit."""
+    table = numbers()[:600]
+    s3 = account.client("s3")
+    for name, part in (("train", table[:500]), ("validation", table[500:])):
+        file = io.BytesIO()
+        parquet.write_table(pa.table({f"c{number}": column for number, column in enumerate(part.T)}), file)
+        s3.put_object(Bucket="data", Key=f"parquet/{name}/part.parquet", Body=file.getvalue())
+        for number, half in enumerate(np.array_split(part, 2)):
+            s3.put_object(Bucket="data", Key=f"csv/{name}/{number}.csv", Body=as_csv(half))
+    models = []
+    for folder, content_type, mode in (("parquet", "application/x-parquet", "File"), ("csv", "text/csv", "Pipe")):
+        job = account.train(
+            f"xgb-{folder}",
+            HYPERPARAMETERS,
+            AlgorithmSpecification={"TrainingImage": IMAGE.replace("3.2-0", "1.7-1"), "TrainingInputMode": mode},
+            InputDataConfig=[
+                account.channel(name, f"{folder}/{name}/", ContentType=content_type) for name in ("train", "validation")
+            ],
+        )
+        assert job["TrainingJobStatus"] == "Completed"
+        body = s3.get_object(Bucket="data", Key=f"output/xgb-{folder}/output/model.tar.gz")["Body"].read()
+        with tarfile.open(fileobj=io.BytesIO(body)) as archive:
+            member = archive.extractfile("xgboost-model")
+            assert member is not None
+            models.append(member.read())
+    assert models[0] == models[1]
 
 
 def test_customers_mistake_is_a_client_error(account: Account) -> None:

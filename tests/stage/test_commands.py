@@ -229,6 +229,7 @@ def test_background_hands_every_setting_on(tmp_path: Path) -> None:
         allow_reset=True,
         images=tmp_path,
         stop_grace=3.0,
+        keep_failed=0.5,
         listen="0.0.0.0",  # noqa: S104 - only handed on
     )
     options = _parser().parse_args(["serve", *_arguments(asked)])

@@ -43,6 +43,18 @@ def archive(**files: str) -> bytes:
     return packed.getvalue()
 
 
+def linked(name: str, target: str, kind: bytes = tarfile.SYMTYPE) -> bytes:
+    """A sourcedir.tar.gz that holds one link, and a program whose path goes through it."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        link = tarfile.TarInfo(name)
+        link.type, link.linkname = kind, target
+        tar.addfile(link)
+        entry = tarfile.TarInfo(f"{name}/train.py")
+        tar.addfile(entry)
+    return packed.getvalue()
+
+
 def members(account: Account, code: bytes, program: str = "train.py", **hyperparameters: Any) -> dict[str, Any]:
     """Members of a request, with the hyperparameters in JSON as the SDK writes them."""
     s3 = account.client("s3")
@@ -103,11 +115,26 @@ def test_script_that_fails_tells_its_error(account: Account) -> None:
         (archive(**{"other.py": ""}), "train.py", "train.py is not in the code"),
         (archive(**{"train.py": ""}), "../../input/config/hyperparameters.json", "is not in the code"),
         (archive(**{"../train.py": ""}), "train.py", "is not a tar archive that can be unpacked"),
+        (archive(**{"/tmp/train.py": ""}), "/tmp/train.py", "is not in the code"),  # noqa: S108 - what is tested
+        (linked("out", "/etc"), "out/train.py", "is not a tar archive that can be unpacked"),
+        (linked("out", "../.."), "out/train.py", "is not a tar archive that can be unpacked"),
+        (linked("out", "/etc/passwd", tarfile.LNKTYPE), "out", "is not a tar archive that can be unpacked"),
         (
             archive(**{"train.py": "", "requirements.txt": "no-such-package-here==1\n"}),
             "train.py",
-            "no-such-package-here",
+            "no-such-package-here is missing",
         ),
+    ],
+    ids=[
+        "no-archive",
+        "no-program",
+        "program-outside",
+        "member-above",
+        "member-absolute",
+        "link-absolute",
+        "link-above",
+        "hard-link",
+        "requirement",
     ],
 )
 def test_code_that_cannot_be_run(account: Account, code: bytes, program: str, words: str) -> None:
@@ -137,7 +164,7 @@ def stop(*_):
     sys.exit(0)
 signal.signal(signal.SIGTERM, stop)
 print("ready", flush=True)
-time.sleep(60)
+time.sleep(600)
 """
     sagemaker = account.client("sagemaker")
     sagemaker.create_training_job(**account.request("stopped", **members(account, archive(**{"train.py": script}))))
@@ -151,7 +178,7 @@ time.sleep(60)
             return False
         return bool(found["events"])
 
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not ready():
         assert time.monotonic() < deadline
         time.sleep(0.1)

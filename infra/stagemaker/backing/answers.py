@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from typing import Any
 
 from stagemaker.backing.bodies import StoredBody
 from stagemaker.backing.call import Call
-from stagemaker.backing.port import Send
+from stagemaker.backing.port import ZERO_COPY, Send
 from stagemaker.wire.error_reply import ErrorForm, error_reply
 from stagemaker.wire.errors import AwsError
 
@@ -34,8 +34,10 @@ def error_answer(error: AwsError, call: Call, request_id: str) -> tuple[int, dic
     return reply.status, dict(reply.headers), reply.body
 
 
-async def send_answer(send: Send, method: str, status: int, headers: Mapping[str, Any], body: Any) -> None:
-    """Send an answer of ministack's (ASGI). A stored body is streamed."""
+async def send_answer(
+    send: Send, method: str, status: int, headers: Mapping[str, Any], body: Any, *, zero_copy: bool = False
+) -> None:
+    """Send an answer of ministack's (ASGI). A stored body is streamed, its files by the server if it can."""
     if isinstance(body, str):
         body = body.encode()
     pairs = [
@@ -49,9 +51,17 @@ async def send_answer(send: Send, method: str, status: int, headers: Mapping[str
     if not isinstance(body, StoredBody) or method == "HEAD":
         await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
         return
-    async with aclosing(body.stream()) as chunks:
-        async for chunk in chunks:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    if zero_copy:
+        with closing(body.sections()) as sections:
+            for section in sections:
+                if isinstance(section, bytes):
+                    await send({"type": "http.response.body", "body": section, "more_body": True})
+                else:
+                    await send({"type": ZERO_COPY, **section, "more_body": True})
+    else:
+        async with aclosing(body.stream()) as chunks:
+            async for chunk in chunks:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
 
 

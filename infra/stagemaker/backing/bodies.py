@@ -12,7 +12,7 @@ import base64
 import os
 import uuid
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,6 +124,19 @@ class StoredBody(bytes):
                 chunks = self._store.read(piece)
                 while chunk := await asyncio.to_thread(next, chunks, b""):
                     yield chunk
+
+    def sections(self) -> Generator[bytes | dict[str, Any], None, None]:
+        """All bytes: small ones as they are, others as `file` (open until the next section), `offset` and `count`.
+
+        The files stay until the iterator is closed.
+        """
+        with self._store.reading():
+            for piece in self.pieces:
+                if not piece.in_file:
+                    yield b"".join(self._store.read(piece))
+                elif piece.length:
+                    with (self._store.folder / piece.id).open("rb", buffering=0) as file:
+                        yield {"file": file, "offset": piece.start, "count": piece.length}
 
     def to_document(self) -> dict[str, Any]:
         """For JSON."""

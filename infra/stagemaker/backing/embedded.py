@@ -23,7 +23,7 @@ from stagemaker.backing.intake import ClientGoneError, receive_small
 from stagemaker.backing.journal import Change, Journal
 from stagemaker.backing.ministack_patches import Ministack, load
 from stagemaker.backing.object_index import ObjectIndex
-from stagemaker.backing.port import BackingError, Message, Receive, Scope, Send
+from stagemaker.backing.port import ZERO_COPY, BackingError, Message, Receive, Scope, Send
 from stagemaker.backing.services import SERVICES, States, may_change, operation
 from stagemaker.ports import PortError
 from stagemaker.wire.errors import AwsError, UnsupportedError
@@ -147,7 +147,7 @@ class EmbeddedBacking:
         name = "x-amz-request-id" if call.service == "s3" else "x-amzn-requestid"
         if name not in {each.lower() for each in headers}:
             headers = {**headers, name: request_id}
-        await send_answer(send, call.method, status, headers, body)
+        await send_answer(send, call.method, status, headers, body, zero_copy=ZERO_COPY in scope.get("extensions", {}))
 
     async def send(self, request: Request, *, region: str, service: str | None = None) -> Reply:
         """Carry out a call of the stage's own as the account's root; see `Backing`."""

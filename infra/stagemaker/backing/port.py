@@ -12,6 +12,9 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+ZERO_COPY = "http.response.zerocopysend"
+"""ASGI's extension, and its message, with which a server sends a part of an open file."""
+
 
 class BackingError(Exception):
     """The backing cannot run at all. The message is for the person at the terminal."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from stagemaker.contract.layout import Layout
 
@@ -43,12 +44,17 @@ def read_failure(layout: Layout, *, trust_class: bool) -> Failure:
 
     `trust_class` holds for AWS's own algorithms; any other container's failure is its own fault.
     """
-    text = ""
-    if layout.failure.is_file():
-        with layout.failure.open(encoding="utf-8", errors="replace") as file:
-            text = file.read(FAILURE_REASON_LIMIT)
-    kind = FailureClass.ALGORITHM
-    if trust_class and layout.failure_class.is_file():
-        said = layout.failure_class.read_text().strip()
-        kind = FailureClass.CLIENT if said == FailureClass.CLIENT else FailureClass.ALGORITHM
-    return Failure(kind, text)
+    text = _beginning(layout, layout.failure)
+    said = _beginning(layout, layout.failure_class).strip() if trust_class else ""
+    return Failure(FailureClass.CLIENT if said == FailureClass.CLIENT else FailureClass.ALGORITHM, text)
+
+
+def _beginning(layout: Layout, file: Path) -> str:
+    """What a file begins with; nothing of a FIFO, which would never end, and of a link that leads out of the tree."""
+    try:
+        if file.is_file() and layout.holds(file):
+            with file.open(encoding="utf-8", errors="replace") as opened:
+                return opened.read(FAILURE_REASON_LIMIT)
+    except OSError:  # the container may have closed it, or made its links go round in a circle
+        pass
+    return ""

@@ -30,6 +30,11 @@ class Layout:
         """`text` with the path `/opt/ml` as the place where the tree really lies."""
         return _OPT_ML_PATH.sub(lambda _: str(self.base), text)
 
+    def holds(self, path: Path) -> bool:
+        """Whether `path` lies in the tree, and no link on its way leads out: a container may put links anywhere."""
+        # Not Path.resolve, which raises for links that go round in a circle.
+        return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.base))
+
     @property
     def config(self) -> Path:
         """`input/config`: the JSON files that tell the container what it is to do."""
@@ -93,6 +98,11 @@ class Layout:
     def checkpoints(self) -> Path:
         """The default LocalPath of a CheckpointConfig."""
         return self.base / "checkpoints"
+
+    @property
+    def warm_pool_cache(self) -> Path:
+        """What a job leaves here is there for the next job of its warm pool."""
+        return self.base / "sagemaker" / "warmpoolcache"
 
     @property
     def code(self) -> Path:

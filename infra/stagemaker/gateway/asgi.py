@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 from urllib.parse import unquote
 
+from stagemaker.backing.port import ZERO_COPY
 from stagemaker.wire.errors import AwsError
 from stagemaker.wire.message import Reply, Request
 
@@ -128,6 +129,7 @@ def scope_of(request: Request, outer: Scope, *, service: str, region: str, anony
 
 async def answer_of(application: Application, scope: Scope, receive: Receive) -> Reply:
     """The whole answer of `application`."""
+    scope = {**scope, "extensions": {k: v for k, v in scope.get("extensions", {}).items() if k != ZERO_COPY}}
     status, headers, body = 500, {}, bytearray()
 
     async def collect(message: Message) -> None:

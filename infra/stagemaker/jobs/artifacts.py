@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import os
+import stat
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +24,23 @@ def members(folders: Sequence[Path]) -> Mapping[str, Path]:
     return dict(sorted(found.items()))
 
 
+def open_up(folder: Path) -> None:
+    """Let us read what a program has closed to its owner: on AWS too, closed files belong to the artifact."""
+    if not folder.is_symlink():
+        _allow(folder, stat.S_IRWXU)
+    for root, folders, files in os.walk(folder):  # from the top, so that a folder is open before it is entered
+        for names, wanted in ((folders, stat.S_IRWXU), (files, stat.S_IRUSR)):
+            for name in names:
+                if not (path := Path(root, name)).is_symlink():
+                    _allow(path, wanted)
+
+
+def _allow(path: Path, wanted: int) -> None:
+    with contextlib.suppress(OSError):  # gone, or not ours
+        if (mode := path.stat().st_mode) & wanted != wanted:
+            path.chmod(stat.S_IMODE(mode) | wanted)
+
+
 def pack(folders: Sequence[Path], archive: Path) -> bool:
     """Write the contents of `folders` to the top of `archive`. False, and no archive, when there are none."""
     found = members(folders)
@@ -34,22 +54,24 @@ def pack(folders: Sequence[Path], archive: Path) -> bool:
     return True
 
 
-def upload_packed(objects: ObjectClient, folders: Sequence[Path], archive: Path, target: S3Uri) -> bool:
+def upload_packed(
+    objects: ObjectClient, folders: Sequence[Path], archive: Path, target: S3Uri, *, kms_key: str | None = None
+) -> bool:
     """Put the contents of `folders` as one archive; whether there were any. Raises ObjectsError, OSError."""
     if not pack(folders, archive):
         return False
-    objects.upload(archive, target)
+    objects.upload(archive, target, kms_key=kms_key)
     return True
 
 
-def upload_files(objects: ObjectClient, folders: Sequence[Path], target: S3Uri) -> bool:
+def upload_files(objects: ObjectClient, folders: Sequence[Path], target: S3Uri, *, kms_key: str | None = None) -> bool:
     """Put each file of `folders` below `target`; whether there were any. Raises ObjectsError, OSError."""
     found = members(folders)
     for name, path in found.items():
-        objects.upload(path, target.join(name))
+        objects.upload(path, target.join(name), kms_key=kms_key)
     return bool(found)
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    root = folder.resolve()
-    return (path for path in folder.rglob("*") if path.is_file() and path.resolve().is_relative_to(root))
+    root = os.path.realpath(folder)  # not Path.resolve, which raises for links that go round in a circle
+    return (p for p in folder.rglob("*") if p.is_file() and Path(os.path.realpath(p)).is_relative_to(root))

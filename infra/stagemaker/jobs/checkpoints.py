@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +27,7 @@ class CheckpointSync(threading.Thread):
         self._objects = objects
         self._target = target
         self._folder = folder
+        self._place = os.path.realpath(folder)
         self._over = threading.Event()
         self._uploaded: dict[str, _Version] = {}
         self._seen: dict[str, _Version] = {}
@@ -57,7 +59,9 @@ class CheckpointSync(threading.Thread):
         self._upload(self._current())
 
     def _current(self) -> dict[str, _Version]:
-        found = {}
+        found: dict[str, _Version] = {}
+        if os.path.realpath(self._folder) != self._place:  # the program has put a link in its place
+            return found
         for name, path in members([self._folder]).items():
             if not name.endswith(_MARKERS):
                 with suppress(FileNotFoundError):

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from stagemaker.contract.layout import Layout
 
+_SIGNING_SECONDS = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class JobDirectory:
@@ -73,6 +75,19 @@ class JobDirectory:
         """All that a host keeps but its log; gone when the job is over, unless it failed."""
         return self.root / host
 
+    def hosts(self) -> list[Path]:
+        """The folders of the hosts that are still there."""
+        return sorted(path for path in self.root.glob("algo-*") if path.is_dir() and not path.is_symlink())
+
+    def clear(self) -> None:
+        """Delete everything but the logs, which outlive the job: they are its log streams."""
+        if self.root.exists():
+            for path in self.root.iterdir():
+                if path.is_dir() and not path.is_symlink():
+                    remove_tree(path)
+                elif not (path.name.startswith("algo-") and path.suffix == ".log"):
+                    path.unlink(missing_ok=True)
+
     def layout(self, host: str) -> Layout:
         """The host's `/opt/ml`."""
         return Layout(self.host(host) / "opt" / "ml")
@@ -92,28 +107,44 @@ class JobDirectory:
         return False
 
     def take_lock(self) -> int:
-        """Hold the lock for the rest of this process; the descriptor keeps it. Raises BlockingIOError."""
+        """Hold the lock for whoever has the descriptor, or a copy of it. Raises BlockingIOError."""
         handle = os.open(self.lock, os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            raise
         os.ftruncate(handle, 0)
-        os.write(handle, str(os.getpid()).encode())
         return handle
+
+    @staticmethod
+    def sign_lock(handle: int) -> None:
+        """Say in the lock that this process is the runner."""
+        os.pwrite(handle, str(os.getpid()).encode(), 0)
 
     def kill_runner(self) -> None:
         """End a living runner, and on Linux its container with it."""
-        if self.runner_lives() and (pid := self.lock.read_text()):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(pid), signal.SIGKILL)
+        give_up = time.monotonic() + _SIGNING_SECONDS
+        while self.runner_lives():
+            if pid := self.lock.read_text():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
+                return
+            if time.monotonic() > give_up:
+                return
+            time.sleep(0.002)  # it has the lock, and is about to say who it is
 
 
 def remove_tree(folder: Path) -> None:
-    """Delete a folder, also one that holds read-only folders. What cannot be deleted stays."""
-
-    def unlock(function: Callable[..., object], path: str, _: object) -> None:
-        with contextlib.suppress(OSError):
-            Path(path).parent.chmod(0o700)
-            Path(path).chmod(0o700)
-            function(path)
-
+    """Delete a folder, also one that holds read-only folders. What cannot be deleted stays; links are not followed."""
     if folder.exists():
-        shutil.rmtree(folder, onerror=unlock)
+        shutil.rmtree(folder, onerror=_unlock)
+
+
+def _unlock(function: Callable[..., object], path: str, _: object) -> None:
+    """Try `function(path)` again when the folder and its parent are open to us."""
+    with contextlib.suppress(OSError):
+        Path(path).parent.chmod(0o700)
+        if not Path(path).is_symlink():  # chmod would change what the link leads to
+            Path(path).chmod(0o700)
+        function(path)

@@ -14,6 +14,8 @@ from stagemaker.jobs.objects import stage_endpoint
 from stagemaker.jobs.spec import TrainingSpec
 from stagemaker.ports import Credentials
 
+WARM_POOL_CACHE_VARIABLE = "SAGEMAKER_MANAGED_WARMPOOL_CACHE_DIRECTORY"
+
 
 def host_names(count: int) -> tuple[str, ...]:
     """`algo-1` to `algo-<count>`."""
@@ -49,9 +51,17 @@ def container_environment(
         "SAGEMAKER_REGION": spec.region,
         "CURRENT_HOST": host,
         "SAGEMAKER_METRICS_DIRECTORY": str(layout.output / "metrics" / "sagemaker"),
+        **({WARM_POOL_CACHE_VARIABLE: str(layout.warm_pool_cache)} if spec.warm_pool else {}),
         HOSTS_VARIABLE: json.dumps(dict(addresses)),
-        "STAGEMAKER_CPUS": str(spec.threads),
-        "OMP_NUM_THREADS": str(spec.threads),
+        **thread_environment(spec.threads),
+    }
+
+
+def thread_environment(threads: int) -> dict[str, str]:
+    """The variables that share the machine's cores out. Libraries read some of them once, when they are loaded."""
+    return {
+        "STAGEMAKER_CPUS": str(threads),
+        "OMP_NUM_THREADS": str(threads),
         # Two jobs that both spin on their cores run several times slower than two that wait.
         "OMP_WAIT_POLICY": "PASSIVE",
     }

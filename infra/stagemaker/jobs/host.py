@@ -12,15 +12,16 @@ from stagemaker.contract.training import ResourceConfig, write_checkpoint_config
 from stagemaker.jobs.channel import download_channel
 from stagemaker.jobs.checkpoints import CheckpointSync
 from stagemaker.jobs.directory import JobDirectory, remove_tree
-from stagemaker.jobs.launcher import Container, ProcessLauncher
+from stagemaker.jobs.launcher import Container, Launcher
 from stagemaker.jobs.log import LogPump
 from stagemaker.jobs.metrics import MetricScanner
-from stagemaker.jobs.namespace import Namespace
+from stagemaker.jobs.namespace import Mount, Namespace
 from stagemaker.jobs.objects import ObjectClient
 from stagemaker.jobs.record import LogEvent, RecordWriter
 from stagemaker.jobs.selection import DownloadError, Share
 from stagemaker.jobs.spec import TrainingSpec
 from stagemaker.jobs.usage import UsageMeter
+from stagemaker.jobs.warm_cache import give_cache, take_cache
 
 if TYPE_CHECKING:
     from stagemaker.jobs.pipe import PipeFeeder
@@ -41,6 +42,7 @@ class Host:
         spec: TrainingSpec,
         record: RecordWriter,
         new_client: Callable[[], ObjectClient],
+        launcher: Launcher,
     ) -> None:
         self.name = name
         self.layout = directory.layout(name)
@@ -52,6 +54,7 @@ class Host:
         self._spec = spec
         self._record = record
         self._new_client = new_client
+        self._launcher = launcher
         self._container: Container | None = None
         self._pump: LogPump | None = None
         self._usage: UsageMeter | None = None
@@ -63,6 +66,8 @@ class Host:
         spec = self._spec
         remove_tree(self._directory.host(self.name))
         self.layout.make()
+        if spec.warm_pool is not None:
+            take_cache(spec.warm_pool / self.name, self.layout)
         space = spec.volume_bytes
         for channel in spec.channels:
             if channel.is_piped:
@@ -72,10 +77,12 @@ class Host:
             else:
                 folder = self.layout.channel(channel.config.name)
                 space -= download_channel(objects, channel, self._share, folder, space=space, proceed=proceed)
+        for file_system in spec.file_systems:
+            self.layout.channel(file_system.config.name).mkdir()
         write_training_config(
             self.layout,
             spec.hyperparameters,
-            [channel.config for channel in spec.channels],
+            [*(channel.config for channel in spec.channels), *(each.config for each in spec.file_systems)],
             ResourceConfig(self.name, tuple(hosts), spec.instance_type),
         )
         if spec.checkpoints is not None:
@@ -91,7 +98,7 @@ class Host:
         command = [self.inside.located(word) for word in (*spec.program.command, *spec.arguments)]
         for pipe in self._pipes:
             pipe.start()
-        self._container = ProcessLauncher().start(
+        self._container = self._launcher.start(
             command, self.inside, environment, folder / "tmp", self._namespace(addresses)
         )
         log = self._directory.new_log(self.name)
@@ -112,7 +119,11 @@ class Host:
         hosts.write_text(Path("/etc/hosts").read_text() + "".join(lines))
         hosts.chmod(0o644)
         stash.mkdir(exist_ok=True)
-        return Namespace(self.layout.base, hosts, stash, isolated=self._spec.isolated)
+        mounts = tuple(
+            Mount(each.folder, str(self.inside.channel(each.config.name)), each.writable)
+            for each in self._spec.file_systems
+        )
+        return Namespace(self.layout.base, hosts, stash, isolated=self._spec.isolated, mounts=mounts)
 
     def poll(self) -> int | None:
         """The container's exit code; None while it runs."""
@@ -140,6 +151,11 @@ class Host:
         """SIGKILL to whatever is left of it."""
         if self._container:
             self._container.kill()
+
+    def keep_cache(self) -> None:
+        """Put what the next job of the warm pool is to find out of this job's tree."""
+        if self._spec.warm_pool is not None:
+            give_cache(self._spec.warm_pool / self.name, self.layout)
 
     def close(self) -> None:
         """The rest of the log, of the usage and of the checkpoints. Raises ObjectsError, OSError."""

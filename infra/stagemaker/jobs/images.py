@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stagemaker.jobs.spec import MetricDefinition, Program
+from stagemaker.jobs.tunable import TuningRules
 
 _URI = re.compile(
     r"(?:(?P<registry>[A-Za-z0-9.\-]+(?::\d+)?)/)?(?P<repository>[a-z0-9][a-z0-9._/\-]*)(?::(?P<tag>[\w.\-]+))?"
@@ -31,6 +32,10 @@ class Algorithm:
     module: str
     tags: Mapping[str, tuple[str, ...]]
     metrics: tuple[MetricDefinition, ...]
+    preload: tuple[str, ...] = ()
+    """Modules that take long to import, for kept instances."""
+    tuning: TuningRules | None = None
+    """What may be searched in it; None when that is not known here."""
 
 
 class ProcessImages:
@@ -52,7 +57,7 @@ class ProcessImages:
             tags = algorithm.tags[repository]
             if emulated := _emulated_tag(tag, tags):
                 command = (sys.executable, "-m", algorithm.module)
-                return Program(command, {TAG_VARIABLE: emulated}, trusted=True)
+                return Program(command, {TAG_VARIABLE: emulated}, trusted=True, preload=algorithm.preload)
             return self._none(image, f"{repository} is known here with the tags {', '.join(tags)}")
         if self._folder is not None:
             for name in (f"{repository}:{tag}", repository):
@@ -66,6 +71,11 @@ class ProcessImages:
         """The service's own definitions for an algorithm of AWS's; None for any other image."""
         algorithm = self._algorithms.get(_parse(image)[0])
         return algorithm.metrics if algorithm else None
+
+    def tuning_rules(self, image: str) -> TuningRules | None:
+        """What may be tuned in an algorithm of AWS's; None for any other image."""
+        algorithm = self._algorithms.get(_parse(image)[0])
+        return algorithm.tuning if algorithm else None
 
     @staticmethod
     def _none(image: str, hint: str) -> Program:

@@ -110,28 +110,37 @@ class ProcessLauncher:
     ) -> ProcessContainer:
         """Start `command` in a session of its own, with no variables but the container's."""
         scratch.mkdir(parents=True, exist_ok=True)
-        kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
         process = subprocess.Popen(
             command,
             cwd=scratch,
-            env={
-                **kept,
-                "HOME": str(scratch),
-                "TMPDIR": str(scratch),
-                "PYTHONUNBUFFERED": "1",
-                **environment,
-                BASE_DIR_VARIABLE: str(layout.base),
-            },
+            env=whole_environment(environment, layout, scratch),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=(lambda: _prepare_child(namespace)) if sys.platform == "linux" else None,  # noqa: PLW1509 - it makes system calls only
+            preexec_fn=(lambda: prepare_child(namespace)) if sys.platform == "linux" else None,  # noqa: PLW1509 - it makes system calls only
         )
         return ProcessContainer(process)
 
 
-def _prepare_child(namespace: Namespace | None) -> None:
+def kept_environment() -> dict[str, str]:
+    """What a process of the stage's hands on of its own variables."""
+    return {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+
+
+def whole_environment(environment: Mapping[str, str], layout: Layout, scratch: Path) -> dict[str, str]:
+    """All variables of a container: this machine's, the container's, the base folder."""
+    return {
+        **kept_environment(),
+        "HOME": str(scratch),
+        "TMPDIR": str(scratch),
+        "PYTHONUNBUFFERED": "1",
+        **environment,
+        BASE_DIR_VARIABLE: str(layout.base),
+    }
+
+
+def prepare_child(namespace: Namespace | None) -> None:
     """Enter the namespace. And a runner that is killed must not leave its container behind, unwatched."""
     if namespace is not None:
         namespace.enter()

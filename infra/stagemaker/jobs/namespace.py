@@ -24,9 +24,21 @@ from stagemaker.contract.layout import OPT_ML
 _CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWNET = 0x00020000, 0x10000000, 0x40000000
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 0x1
 _MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000
+_MS_RDONLY, _MS_REMOUNT = 0x1, 0x20
+_KEPT_FLAGS = {0x2: 0x2, 0x4: 0x4, 0x8: 0x8, 0x400: 0x400, 0x800: 0x800, 0x1000: 0x200000}
+"""nosuid, nodev, noexec, noatime, nodiratime, relatime: as statvfs shows them, as mount wants them."""
 _LIBC = ctypes.CDLL(None, use_errno=True)
 """Loaded before any fork: a child of a process with threads must not load anything."""
 _OPT = os.path.dirname(OPT_ML)  # noqa: PTH120 - used between fork and exec, where plain strings are best
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A folder of this machine, `source`, that a container sees at `target`, which is there below `/opt/ml`."""
+
+    source: Path
+    target: str
+    writable: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +50,7 @@ class Namespace:
     stash: Path
     isolated: bool = False
     """Without any network but a loopback interface of its own."""
+    mounts: tuple[Mount, ...] = ()
 
     def enter(self) -> None:
         """Move this process into the namespace: for a child between fork and exec. Raises OSError."""
@@ -53,13 +66,18 @@ class Namespace:
             _bring_loopback_up()
         _mount("none", "/", _MS_REC | _MS_PRIVATE)
         tree, hosts = os.open(self.base, os.O_PATH), os.open(self.hosts, os.O_PATH)
+        sources = [os.open(mount.source, os.O_PATH) for mount in self.mounts]
         if not os.path.isdir(OPT_ML):  # noqa: PTH112 - see above
             self._make_room()
         # By descriptor: the folder may itself lie below what was just covered.
         _mount(f"/proc/self/fd/{tree}", OPT_ML, _MS_BIND)
         _mount(f"/proc/self/fd/{hosts}", "/etc/hosts", _MS_BIND)
-        os.close(tree)
-        os.close(hosts)
+        for source, mount in zip(sources, self.mounts, strict=True):
+            _mount(f"/proc/self/fd/{source}", mount.target, _MS_BIND | _MS_REC)
+            if not mount.writable:
+                _make_read_only(mount.target)
+        for descriptor in (tree, hosts, *sources):
+            os.close(descriptor)
 
     def _make_room(self) -> None:
         """A fresh `/opt` that shows all that the old one holds, and an empty `ml`."""
@@ -96,6 +114,13 @@ def _call(result: int, what: str) -> None:
 
 def _mount(source: str, target: str, flags: int, kind: str = "none") -> None:
     _call(_LIBC.mount(source.encode(), target.encode(), kind.encode(), flags, None), f"mount {target}")
+
+
+def _make_read_only(target: str) -> None:
+    """A second step: a bind mount takes no flags of its own. Those that its source has must be said again."""
+    has = os.statvfs(target).f_flag
+    kept = sum(flag for seen, flag in _KEPT_FLAGS.items() if has & seen)
+    _mount("none", target, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | kept)
 
 
 def _bring_loopback_up() -> None:

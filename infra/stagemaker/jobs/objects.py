@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
+from stagemaker.jobs.local_connection import LocalConnection, socket_of
 from stagemaker.jobs.object_stream import PATIENCE_SECONDS, ObjectStream
 from stagemaker.jobs.signing import sign_s3
 from stagemaker.jobs.spec import S3Uri
@@ -23,6 +24,8 @@ from stagemaker.ports import Credentials
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 _PIECE = 1024 * 1024
+_SILENCE_SECONDS = 300.0
+_KMS_KEY = "x-amz-server-side-encryption-aws-kms-key-id"
 
 
 class ObjectsError(Exception):
@@ -97,10 +100,12 @@ class ObjectClient:
 
         return ObjectStream(fetch)
 
-    def upload(self, file: Path, uri: S3Uri) -> None:
-        """Put `file` as one object (S3 takes up to 5 GB so)."""
+    def upload(self, file: Path, uri: S3Uri, *, kms_key: str | None = None) -> None:
+        """Put `file` as one object (S3 takes up to 5 GB so), encrypted with `kms_key` if one is given."""
+        headers = {"x-amz-server-side-encryption": "aws:kms", _KMS_KEY: kms_key} if kms_key else {}
+        path = f"/{uri.bucket}/{uri.key}"
         with file.open("rb") as source:
-            self._call("PUT", f"/{uri.bucket}/{uri.key}", {}, body=source, size=file.stat().st_size).read()
+            self._call("PUT", path, {}, body=source, size=file.stat().st_size, headers=headers).read()
 
     def close(self) -> None:
         """Let go of the connection, also in the middle of an object."""
@@ -148,16 +153,30 @@ class ObjectClient:
     ) -> http.client.HTTPResponse:
         if self._connection is None:
             address = urlsplit(json.loads(self.stage_file.read_text())["endpoint"])
-            self._connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=300)
+            self._connection = _connection(self.stage_file, address.hostname or "", address.port)
         connection = self._connection
+        amz = {name: value for name, value in extra.items() if name.startswith("x-amz-")}
         target, headers = sign_s3(
-            method, f"{connection.host}:{connection.port}", path, query, self.credentials, self.region
+            method, f"{connection.host}:{connection.port}", path, query, self.credentials, self.region, extra=amz
         )
-        headers |= extra  # not signed: S3 asks that only of x-amz-* headers
+        headers |= extra
         if body is not None:
             headers["content-length"] = str(size)
         connection.request(method, target, body=body, headers=headers)
         return connection.getresponse()
+
+
+def _connection(stage_file: Path, host: str, port: int | None) -> http.client.HTTPConnection:
+    """To the stage's own socket where there is one that answers, else to its port."""
+    if file := socket_of(stage_file):
+        local = LocalConnection(file, host, port, _SILENCE_SECONDS)
+        try:
+            local.connect()
+        except OSError:  # of a stage that was killed
+            local.close()
+        else:
+            return local
+    return http.client.HTTPConnection(host, port, timeout=_SILENCE_SECONDS)
 
 
 def stage_endpoint(stage_file: Path) -> str:

@@ -17,6 +17,7 @@ from typing import Protocol
 from stagemaker.contract.layout import Layout
 from stagemaker.jobs.augmented import records
 from stagemaker.jobs.channel import download_errors
+from stagemaker.jobs.object_stream import write_whole
 from stagemaker.jobs.objects import ObjectClient
 from stagemaker.jobs.selection import DownloadError, Share, selected
 from stagemaker.jobs.spec import ChannelSource
@@ -27,6 +28,7 @@ _LARGEST_RECORD = (1 << 29) - 1
 _PIECE = 1024 * 1024
 _IN_MEMORY = 8 * 1024 * 1024
 _PAUSE = 0.005
+_PLAIN = {("S3Prefix", "None", "None"), ("ManifestFile", "None", "None")}
 
 
 class Readable(Protocol):
@@ -73,16 +75,26 @@ class PipeFeeder(threading.Thread):
         # The next FIFO is there before this one ends: a program may open it as soon as it has had enough.
         self._make(epoch + 1)
         try:
-            for piece in self._pieces(epoch):
-                _write(descriptor, piece)
+            if self._is_plain:
+                for entry in selected(self._objects, self._channel, self._share, epoch):
+                    self._objects.open(entry.uri).pour(descriptor)
+            else:
+                for piece in self._pieces(epoch):
+                    write_whole(descriptor, piece)
         except BrokenPipeError:
             self._objects.close()
         finally:
             self._fifo(epoch).unlink(missing_ok=True)
             os.close(descriptor)
 
+    @property
+    def _is_plain(self) -> bool:
+        """Whether the stream is the objects' bytes as they are."""
+        channel = self._channel
+        return (channel.data_type, channel.config.record_wrapper, channel.compression) in _PLAIN
+
     def _pieces(self, epoch: int) -> Iterator[bytes]:
-        """What the epoch holds."""
+        """What the epoch holds, where the objects' bytes are not all of it."""
         if self._channel.data_type == "AugmentedManifestFile":
             for record in records(self._objects, self._channel, self._share, epoch):
                 yield framed_header(len(record)) + record + padding(len(record))
@@ -144,12 +156,6 @@ def framed_header(size: int) -> bytes:
 def padding(size: int) -> bytes:
     """The zeros that bring a record to a multiple of four bytes."""
     return b"\0" * (-size % 4)
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
 
 
 def _widen(descriptor: int) -> None:

@@ -15,7 +15,7 @@ import traceback
 from pathlib import Path
 
 from stagemaker.contract.failure import FAILURE_REASON_LIMIT, read_failure
-from stagemaker.jobs.artifacts import members, upload_files, upload_packed
+from stagemaker.jobs.artifacts import members, open_up, upload_files, upload_packed
 from stagemaker.jobs.directory import JobDirectory, remove_tree
 from stagemaker.jobs.endings import (
     INTERNAL_ERROR,
@@ -31,6 +31,7 @@ from stagemaker.jobs.endings import (
 )
 from stagemaker.jobs.environment import container_environment, host_addresses, host_names
 from stagemaker.jobs.host import Host
+from stagemaker.jobs.launcher import Launcher, ProcessLauncher
 from stagemaker.jobs.objects import ObjectClient, ObjectsError
 from stagemaker.jobs.processes import adopt_orphans, kill_descendants
 from stagemaker.jobs.record import EndEvent, RecordWriter, StatusEvent
@@ -44,9 +45,10 @@ _TICK = 0.02
 class TrainingRunner:
     """One training job from `Starting` to its end."""
 
-    def __init__(self, directory: JobDirectory) -> None:
+    def __init__(self, directory: JobDirectory, spec: TrainingSpec, launcher: Launcher) -> None:
         self.directory = directory
-        self.spec = TrainingSpec.load(directory.spec)
+        self.spec = spec
+        self.launcher = launcher
         self.record = RecordWriter(directory.record)
         self.credentials = Credentials(**json.loads(directory.credentials.read_text()))
         self.objects = self._new_client()
@@ -67,6 +69,8 @@ class TrainingRunner:
                 end = _failed(INTERNAL_ERROR)
                 break
         kill_descendants()
+        for host in self.hosts:
+            host.keep_cache()
         if end.status != "Failed":  # what a failed job leaves is for its owner to look at
             for host in self.hosts:
                 remove_tree(self.directory.host(host.name))
@@ -79,7 +83,9 @@ class TrainingRunner:
         self._enter("Starting", "Preparing the instances for training")
         names = host_names(self.spec.instance_count)
         self.hosts = [
-            Host(name, Share(index, len(names)), self.directory, self.spec, self.record, self._new_client)
+            Host(
+                name, Share(index, len(names)), self.directory, self.spec, self.record, self._new_client, self.launcher
+            )
             for index, name in enumerate(names)
         ]
         try:
@@ -217,17 +223,22 @@ class TrainingRunner:
 
     def _upload(self) -> str | None:
         """Put what the containers left; the model's address when there was one. Raises Failed."""
-        models = [host.layout.model for host in self.hosts]
-        outputs = [host.layout.output_data for host in self.hosts]
+        # A container may have put a link in the place of a folder that the service gave it.
+        models = [host.layout.model for host in self.hosts if host.layout.holds(host.layout.model)]
+        outputs = [host.layout.output_data for host in self.hosts if host.layout.holds(host.layout.output_data)]
         output = self.spec.output.join(self.spec.name, "output", "output.tar.gz")
+        for folder in (*models, *outputs):
+            open_up(folder)
         try:
             if members([*models, *outputs]):
                 self._enter("Uploading", "Uploading generated training model")
+            key, root = self.spec.kms_key, self.directory.root
             if self.spec.output_compression == "NONE":
-                has_model = upload_files(self.objects, models, self._model_uri)
+                has_model = upload_files(self.objects, models, self._model_uri, kms_key=key)
             else:
-                has_model = upload_packed(self.objects, models, self.directory.root / "model.tar.gz", self._model_uri)
-            upload_packed(self.objects, outputs, self.directory.root / "output.tar.gz", output)
+                packed = root / "model.tar.gz"
+                has_model = upload_packed(self.objects, models, packed, self._model_uri, kms_key=key)
+            upload_packed(self.objects, outputs, root / "output.tar.gz", output, kms_key=key)
         except ObjectsError as error:
             raise Failed(f"ClientError: Artifact upload failed:{error.message}") from error
         except OSError as error:
@@ -274,16 +285,21 @@ def _stopped(stop: Stopped, artifacts: str | None = None) -> EndEvent:
     return EndEvent(time.time(), "Stopped", stop.secondary, stop.message, model_artifacts=artifacts)
 
 
+def prepare() -> None:
+    """Make this process one that a job may be left to."""
+    os.umask(0o077)
+    adopt_orphans()
+
+
 def main(arguments: list[str]) -> int:
     """Run the job in the folder `arguments[0]`; 3 when another runner has it already."""
     directory = JobDirectory(Path(arguments[0]))
     try:
-        directory.take_lock()
+        directory.sign_lock(directory.take_lock())
     except BlockingIOError:
         return 3
-    os.umask(0o077)
-    adopt_orphans()
-    TrainingRunner(directory).run()
+    prepare()
+    TrainingRunner(directory, TrainingSpec.load(directory.spec), ProcessLauncher()).run()
     return 0
 
 

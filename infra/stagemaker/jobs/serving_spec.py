@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from stagemaker.jobs.spec import Program, S3Uri
+from stagemaker.jobs.spec import Program, S3Uri, read_program
 
 DEFAULT_STARTUP_SECONDS = 240.0
 """AWS waits about four minutes for a healthy answer unless ContainerStartupHealthCheckTimeoutInSeconds says."""
@@ -78,7 +78,7 @@ def _container(entry: dict[str, Any]) -> ContainerSpec:
     return ContainerSpec(
         **{
             **entry,
-            "program": Program(**{**entry["program"], "command": tuple(entry["program"]["command"])}),
+            "program": read_program(entry["program"]),
             "data": ModelData(**{**data, "source": S3Uri(**data["source"])}) if data else None,
         }
     )

@@ -27,10 +27,14 @@ def sign_s3(
     region: str,
     *,
     payload_hash: str = UNSIGNED_PAYLOAD,
+    extra: Mapping[str, str] | None = None,
 ) -> tuple[str, dict[str, str]]:
-    """The encoded target and the headers of a signed S3 request. `path` is not encoded yet."""
+    """The encoded target and the headers of a signed S3 request. `path` is not encoded yet.
+
+    `extra` are more headers to sign, in lower case: S3 wants every x-amz-* header signed.
+    """
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    headers = {"host": host, "x-amz-content-sha256": payload_hash, "x-amz-date": stamp}
+    headers = {"host": host, "x-amz-content-sha256": payload_hash, "x-amz-date": stamp, **(extra or {})}
     if credentials.session_token:
         headers["x-amz-security-token"] = credentials.session_token
     encoded_path = quote(path, safe="/~")

@@ -15,7 +15,8 @@ from pathlib import Path
 from stagemaker.jobs.directory import JobDirectory
 from stagemaker.jobs.endings import INTERNAL_ERROR
 from stagemaker.jobs.record import EndEvent, Entry, RecordError, RecordWriter, StatusEvent, read_record
-from stagemaker.jobs.spec import TrainingSpec
+from stagemaker.jobs.spec import SpecError, TrainingSpec
+from stagemaker.jobs.warm_instance import WarmInstance
 
 _LOG = logging.getLogger(__name__)
 
@@ -59,7 +60,10 @@ class Supervisor:
         self._slots = slots
         self._waiting: dict[Path, JobDirectory] = {}
         self._running: dict[Path, _Running] = {}
+        self._kept: dict[Path, WarmInstance] = {}
         self._task: asyncio.Task[None] | None = None
+        self._work = asyncio.Event()
+        """Set as soon as there is a job to look after: without one, nothing is looked at."""
 
     async def start(self) -> None:
         """Begin to look after jobs."""
@@ -71,16 +75,41 @@ class Supervisor:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
+        for pool in list(self._kept):
+            self.release(pool)
+
+    def keep(self, pool: Path, modules: tuple[str, ...], threads: int) -> None:
+        """Have an instance ready for the jobs whose `warm_pool` is `pool`, with `modules` imported.
+
+        At most as many as there are slots; the oldest goes first. A pool without one starts its jobs cold.
+        """
+        present = self._kept.get(pool)
+        if present is not None and present.modules == modules:
+            return
+        self.release(pool)
+        while len(self._kept) >= self._slots:
+            self.release(next(iter(self._kept)))
+        try:
+            self._kept[pool] = WarmInstance(modules, threads, pool / "instance.log")
+        except OSError:
+            _LOG.exception("no process for the warm pool %s could be started; its jobs start cold", pool.name)
+
+    def release(self, pool: Path) -> None:
+        """End the pool's instance, if there is one."""
+        if instance := self._kept.pop(pool, None):
+            instance.close()
 
     def submit(self, directory: JobDirectory) -> None:
         """Start the job now or when a slot is free."""
         self._waiting[directory.root] = directory
+        self._work.set()
         self._fill_slots()
 
     def resume(self, directory: JobDirectory, offset: int) -> None:
         """Take up a job that was not over when the server last stopped."""
         if directory.record.exists() or directory.runner_lives():
             self._running[directory.root] = _Running(self._runner, directory, offset)
+            self._work.set()
         else:
             self.submit(directory)
 
@@ -92,6 +121,8 @@ class Supervisor:
 
     def forget_all(self) -> None:
         """End every runner and drop every job: for a reset of the account."""
+        for pool in list(self._kept):
+            self.release(pool)
         for running in self._running.values():
             running.kill()
         self._waiting.clear()
@@ -106,6 +137,9 @@ class Supervisor:
             del self._waiting[root]
 
     def _start(self, directory: JobDirectory) -> bool:
+        if self._start_warm(directory):
+            self._running[directory.root] = _Running(self._runner, directory, 0, is_warm=True)
+            return True
         try:
             process = _spawn(self._runner, directory)
         except OSError:
@@ -114,13 +148,38 @@ class Supervisor:
         self._running[directory.root] = _Running(self._runner, directory, 0, process)
         return True
 
+    def _start_warm(self, directory: JobDirectory) -> bool:
+        """Leave the job to its warm pool's instance, if it has a pool; the pool has one from now on."""
+        try:
+            spec = TrainingSpec.load(directory.spec)
+        except SpecError:  # its runner will fail, and the job with it
+            return False
+        if (pool := spec.warm_pool) is None:
+            return False
+        present = self._kept.get(pool)
+        # Those of the job before where it needs none: the next job may be like that one again.
+        self.keep(pool, spec.preload or (present.modules if present else ()), spec.threads)
+        if (instance := self._kept.get(pool)) is None:
+            return False
+        try:
+            instance.run(directory)
+        except OSError:
+            _LOG.warning("the instance of the warm pool %s is gone; the job starts cold", pool.name)
+            self.release(pool)
+            return False
+        return True
+
     async def _watch(self) -> None:
         while True:
             for root, running in list(self._running.items()):
                 if self._advance(running):
                     self._running.pop(root, None)
             self._fill_slots()
-            await asyncio.sleep(TICK_SECONDS if self._running else TICK_SECONDS * 2)
+            if self._running or self._waiting:
+                await asyncio.sleep(TICK_SECONDS)
+            else:
+                self._work.clear()
+                await self._work.wait()
 
     def _advance(self, running: _Running) -> bool:
         """Whether the job is over. What goes wrong with one job, such as a full disk, never stops the others."""
@@ -138,12 +197,20 @@ class _Running:
     """A job that has been started, and how far its record has been read."""
 
     def __init__(
-        self, runner: Runner, directory: JobDirectory, offset: int, process: subprocess.Popen[bytes] | None = None
+        self,
+        runner: Runner,
+        directory: JobDirectory,
+        offset: int,
+        process: subprocess.Popen[bytes] | None = None,
+        *,
+        is_warm: bool = False,
     ) -> None:
         self._runner = runner
         self.directory = directory
         self.offset = offset
         self.process = process
+        self.is_warm = is_warm
+        """Whether a kept instance has been asked to run it."""
         self.not_before = 0.0
 
     def advance(self, fold: Fold) -> bool:
@@ -169,7 +236,7 @@ class _Running:
                     return True
         if not alive:
             self._reap()
-            if self._begin_again():
+            if self._begin_cold() or self._begin_again():
                 return False
             return self._fail(fold)
         return False
@@ -179,11 +246,24 @@ class _Running:
         fold(self.directory, [Entry(end, self.offset)])
         return True
 
+    def _begin_cold(self) -> bool:
+        """Start a runner for a job whose instance went before there was one."""
+        if not self.is_warm or self.directory.record.exists():
+            return False
+        self.process = _spawn(self._runner, self.directory)
+        self.is_warm = False
+        return True
+
     def _begin_again(self) -> bool:
         """Start another runner, as long as the job's RetryStrategy allows. The record counts the attempts."""
         events = [entry.event for entry in read_record(self.directory.record)]
         restarts = sum(isinstance(event, StatusEvent) and event.status == RESTARTING for event in events)
-        if restarts >= self._runner.retries(self.directory) or self.directory.stop_request.exists():
+        try:
+            allowed = self._runner.retries(self.directory)
+        except SpecError:
+            _LOG.exception("%s cannot begin again", self.directory.root.name)
+            return False
+        if restarts >= allowed or self.directory.stop_request.exists():
             return False
         message = "Restarting the training job after an internal error"
         record = RecordWriter(self.directory.record)

@@ -15,7 +15,9 @@ from stagemaker.wire.errors import NotHonouredError
 
 @dataclass(frozen=True, slots=True)
 class Honoured:
-    """The member does what it does on AWS."""
+    """The member does what it does on AWS, but for what `but` says."""
+
+    but: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +65,8 @@ def rows(table: Mapping[str, Entry], path: str = "") -> Iterable[tuple[str, str,
     for name, entry in table.items():
         where = f"{path}{name}"
         match entry:
-            case Honoured():
-                yield where, "kept", ""
+            case Honoured(but):
+                yield where, "kept", but
             case Only(values, why):
                 yield where, "in part", f"only {', '.join(map(str, values))}: {why}"
             case Recorded(unseen):

@@ -35,6 +35,11 @@ class JobOffsets:
                 "INSERT OR REPLACE INTO sagemaker_job_offsets VALUES (?, ?)", (str(directory.root), offset)
             )
 
+    def forget(self, directory: JobDirectory) -> None:
+        """The job is deleted: called in the transaction that deletes it."""
+        with self._store.transaction() as connection:
+            connection.execute("DELETE FROM sagemaker_job_offsets WHERE directory = ?", (str(directory.root),))
+
     def reset(self) -> None:
         """The jobs are gone."""
         with self._store.transaction() as connection:

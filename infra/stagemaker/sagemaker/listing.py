@@ -26,6 +26,7 @@ _FILTERS = {
     "StatusEquals": "status = ?",
     "CreationTimeAfter": "created > ?",
     "CreationTimeBefore": "created < ?",
+    "WarmPoolStatusEquals": "json_extract(document, '$.WarmPoolStatus.Status') = ?",
     "LastModifiedTimeAfter": "modified > ?",
     "LastModifiedTimeBefore": "modified < ?",
 }
@@ -53,7 +54,7 @@ def list_resources(
     if token := parameters.get("NextToken"):
         # The next page begins behind the last row seen, so rows that come or go do not shift it.
         clauses.append(f"({column}, name) {'<' if descending else '>'} (?, ?)")
-        values.extend(_read_token(token, query))
+        values.extend(read_token(token, query))
     order = "DESC" if descending else "ASC"
     rows = documents.store.connection.execute(
         f"SELECT {column} AS position, name, document FROM sagemaker_resources"  # noqa: S608 - from the tables above
@@ -66,7 +67,7 @@ def list_resources(
     }
     if len(rows) > page:
         last = rows[page - 1]
-        answer["NextToken"] = _write_token(query, last["position"], last["name"])
+        answer["NextToken"] = page_token(query, last["position"], last["name"])
     return answer
 
 
@@ -85,17 +86,19 @@ def _digest(family: Family, context: Context, parameters: Mapping[str, Any]) -> 
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _write_token(query: str, position: object, name: str) -> str:
+def page_token(query: object, position: object, name: str) -> str:
+    """Where the page ends that `query` (JSON) asked for: at the row `name`, whose sort column holds `position`."""
     return base64.urlsafe_b64encode(json.dumps([query, position, name]).encode()).decode()
 
 
-def _read_token(token: str, query: str) -> list[Any]:
+def read_token(token: str, query: object) -> list[Any]:
+    """Position and name of the last row seen. Raises ValidationException for a token of another query."""
     try:
         found = json.loads(base64.urlsafe_b64decode(token))
     except ValueError as error:
         raise ValidationError("Invalid NextToken.") from error
     match found:
-        case [str(of_query), str() | int() | float() | None as position, str(name)]:
+        case [of_query, str() | int() | float() | None as position, str(name)]:
             if of_query != query:
                 raise ValidationError("Invalid NextToken. It belongs to a request with other parameters.")
             return [position, name]

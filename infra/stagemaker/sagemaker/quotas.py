@@ -33,13 +33,13 @@ class Quotas:
         if limit is not None and used + wanted > limit:
             raise exceeded(quota, limit, used, wanted, why)
 
-    def check_training(self, instance_type: str, *, spot: bool, used: int, wanted: int) -> None:
-        """The quotas of a training job of `wanted` instances, of whose type `used` are in use."""
+    def check_training(self, instance_type: str, *, spot: bool, used: int, wanted: int, jobs: int = 1) -> None:
+        """The quotas of `jobs` training jobs of `wanted` instances each, of whose type `used` are in use."""
         quota = f"{instance_type} for {'spot ' if spot else ''}training job usage"
         if needs_accelerator(instance_type):
-            raise exceeded(quota, 0, 0, wanted, NO_ACCELERATOR)
+            raise exceeded(quota, 0, 0, wanted * jobs, NO_ACCELERATOR)
         self.check(HOSTS_OF_A_JOB, used=0, wanted=wanted)
-        self.check(quota, used=used, wanted=wanted)
+        self.check(quota, used=used, wanted=wanted * jobs)
 
     def check_endpoint(self, instance_type: str, *, used: int, wanted: int) -> None:
         """The quota of an endpoint that wants so many instances of a type."""

@@ -17,6 +17,7 @@ from stagemaker.sagemaker.part import Part
 from stagemaker.sagemaker.tags import Tags
 from stagemaker.sagemaker.training_job import TrainingJobs
 from stagemaker.sagemaker.transform_job import TransformJobs
+from stagemaker.sagemaker.tuning_job import TuningJobs
 from stagemaker.wire.api import Api, Handler, Held
 from stagemaker.wire.codec import JsonCodec
 from stagemaker.wire.message import Context
@@ -25,7 +26,7 @@ from stagemaker.wire.model import load_service_model
 VANISHING_SECONDS = 20.0
 """How long a waiter is kept without an answer: less than the read time-out of clients, which is 60 s by default."""
 
-PARTS: tuple[type[Part], ...] = (TrainingJobs, Models, EndpointConfigs, Endpoints, TransformJobs)
+PARTS: tuple[type[Part], ...] = (TrainingJobs, TuningJobs, Models, EndpointConfigs, Endpoints, TransformJobs)
 FAMILIES: tuple[Family, ...] = tuple(family for part in PARTS for family in part.families)
 
 

@@ -13,16 +13,20 @@ Entry = dict[str, Any]
 
 
 def channels(parameters: dict[str, Any]) -> tuple[ChannelSource, ...]:
-    """The channels of the request. Raises ValidationException for a combination that AWS does not have."""
+    """The request's channels of S3. Raises ValidationException for a combination that AWS does not have."""
     default = parameters["AlgorithmSpecification"]["TrainingInputMode"]
-    return tuple(_channel(entry, entry.get("InputMode") or default) for entry in parameters.get("InputDataConfig", []))
+    return tuple(
+        _channel(entry, entry.get("InputMode") or default)
+        for entry in parameters.get("InputDataConfig", [])
+        if "FileSystemDataSource" not in entry["DataSource"]
+    )
 
 
 def _channel(entry: Entry, mode: str) -> ChannelSource:
     name = entry["ChannelName"]
     source = entry["DataSource"].get("S3DataSource")
     if source is None:
-        raise ValidationError(f"The data source of channel {name} must be an S3DataSource.")
+        raise ValidationError(f"Channel {name} has no data source: give an S3DataSource or a FileSystemDataSource.")
     if problem := _problem(entry, source, mode):
         raise ValidationError(f"Channel {name}: {problem}")
     return ChannelSource(
@@ -44,8 +48,8 @@ def _channel(entry: Entry, mode: str) -> ChannelSource:
 def _problem(entry: Entry, source: Entry, mode: str) -> str | None:
     """What the developer guide rules out. The sentences are ours."""
     data_type = source["S3DataType"]
-    if entry["ChannelName"] in {".", ".."}:
-        return "this name cannot be a folder."
+    if problem := name_problem(entry["ChannelName"]):
+        return problem
     is_augmented = data_type == "AugmentedManifestFile"
     if is_augmented and mode != "Pipe":
         return "an AugmentedManifestFile is only supported in Pipe mode."
@@ -60,3 +64,8 @@ def _problem(entry: Entry, source: Entry, mode: str) -> str | None:
             if entry.get(member, "None") != "None":
                 return f"{member} {entry[member]} is only supported in Pipe mode, not in {mode} mode."
     return None
+
+
+def name_problem(name: str) -> str | None:
+    """Why a channel cannot have this name, which its folder will have."""
+    return "this name cannot be a folder." if name in {".", ".."} else None

@@ -8,8 +8,10 @@ from typing import Any
 from stagemaker.contract.layout import OPT_ML
 from stagemaker.jobs import namespace
 from stagemaker.jobs.spec import S3Uri
-from stagemaker.sagemaker.honoured import HONOURED, Entry, Only, Recorded, Refused
+from stagemaker.sagemaker.honoured import HONOURED, Entry, Honoured, Only, Recorded, Refused
 from stagemaker.wire.errors import NotHonouredError, ValidationError
+
+_ONE_GROUP = "all hosts of a job are of one type; give InstanceType and InstanceCount"
 
 HONOURED_MEMBERS: dict[str, Entry] = {
     "TrainingJobName": HONOURED,
@@ -22,6 +24,7 @@ HONOURED_MEMBERS: dict[str, Entry] = {
         "AlgorithmName": Refused("there is no algorithm resource or Marketplace here; give TrainingImage"),
         "ContainerEntrypoint": HONOURED,
         "ContainerArguments": HONOURED,
+        "TrainingImageConfig": Refused("no image is pulled from a registry, private or not"),
     },
     "RoleArn": HONOURED,
     "InputDataConfig": {
@@ -34,7 +37,15 @@ HONOURED_MEMBERS: dict[str, Entry] = {
                 "S3Uri": HONOURED,
                 "S3DataDistributionType": HONOURED,
                 "AttributeNames": HONOURED,
+                "InstanceGroupNames": Refused(_ONE_GROUP),
+                "ModelAccessConfig": Refused("there is no hub of models here"),
+                "HubAccessConfig": Refused("there is no hub of models here"),
             },
+            "FileSystemDataSource": Honoured(
+                "the folder `file-systems/<FileSystemId>` of the state folder stands for the file system, whatever its "
+                "type; refused where no mount namespaces can be made"
+            ),
+            "DatasetSource": Refused("there are no AI registry data sets here; give an S3DataSource"),
         },
         "ContentType": HONOURED,
         "CompressionType": HONOURED,
@@ -44,15 +55,33 @@ HONOURED_MEMBERS: dict[str, Entry] = {
     },
     "OutputDataConfig": {
         "S3OutputPath": HONOURED,
-        "KmsKeyId": Only(("",), "artifacts are not encrypted with a key of yours"),
+        "KmsKeyId": Honoured(
+            "S3 is asked to use the key, which must exist; the role's permission to use it is not asked, and the bytes "
+            "lie on this machine as they are"
+        ),
         "CompressionType": HONOURED,
     },
     "ResourceConfig": {
         "InstanceType": HONOURED,
         "InstanceCount": HONOURED,
         "VolumeSizeInGB": HONOURED,
+        "KeepAlivePeriodInSeconds": HONOURED,
+        "VolumeKmsKeyId": Recorded("the volume is a folder of this machine, encrypted only if its disk is"),
+        "InstanceGroups": Refused(_ONE_GROUP),
+        "TrainingPlanArn": Refused("there is no reserved capacity here"),
+        "InstancePlacementConfig": Refused("there are no UltraServers here"),
+        "InstancePreferences": Refused("there is no other capacity to choose from here; give InstanceType"),
+        "SelectedInstanceType": Refused("what was selected is told by Describe, not asked for"),
+        "SelectedInstanceCount": Refused("what was selected is told by Describe, not asked for"),
     },
-    "StoppingCondition": {"MaxRuntimeInSeconds": HONOURED, "MaxWaitTimeInSeconds": HONOURED},
+    "VpcConfig": Recorded(
+        "the container is on this machine's network; subnets and security groups are not looked up and guard nothing"
+    ),
+    "StoppingCondition": {
+        "MaxRuntimeInSeconds": HONOURED,
+        "MaxWaitTimeInSeconds": HONOURED,
+        "MaxPendingTimeInSeconds": Refused("a job waits for this machine's cores for as long as it takes"),
+    },
     "Tags": HONOURED,
     "Environment": HONOURED,
     "CheckpointConfig": HONOURED,
@@ -62,7 +91,23 @@ HONOURED_MEMBERS: dict[str, Entry] = {
     "EnableManagedSpotTraining": HONOURED,
     "DebugHookConfig": Recorded("no tensors are saved"),
     "ProfilerConfig": Recorded("no profiler runs"),
+    "DebugRuleConfigurations": Refused("no rule is evaluated here"),
+    "ProfilerRuleConfigurations": Refused("no rule is evaluated here"),
+    "TensorBoardOutputConfig": Refused("no TensorBoard data are collected; write them to /opt/ml/output/data"),
+    "ExperimentConfig": Refused("there are no experiments here"),
+    "RemoteDebugConfig": Refused("there is no Session Manager here"),
+    "InfraCheckConfig": Refused("there are no accelerators to check here"),
+    "SessionChainingConfig": Refused("session tags are not passed on to the container's role"),
+    "ServerlessJobConfig": Refused("there are no models to customise here; give a training image"),
+    "MlflowConfig": Refused("there is no MLflow tracking server here"),
+    "ModelPackageConfig": Refused("there are no models to customise here; give a training image"),
 }
+
+UPDATE_MEMBERS: dict[str, Entry] = {
+    "TrainingJobName": HONOURED,
+    "ResourceConfig": {"KeepAlivePeriodInSeconds": HONOURED},
+}
+"""Of UpdateTrainingJob."""
 
 DEFAULT_CHECKPOINTS = f"{OPT_ML}/checkpoints"
 
@@ -102,6 +147,8 @@ def _check_isolation(parameters: dict[str, Any]) -> None:
 def _check_spot(parameters: dict[str, Any]) -> None:
     """MaxWaitTimeInSeconds belongs to spot jobs, which need it."""
     stopping = parameters.get("StoppingCondition", {})
+    if parameters.get("EnableManagedSpotTraining") and parameters["ResourceConfig"].get("KeepAlivePeriodInSeconds"):
+        raise ValidationError("KeepAlivePeriodInSeconds is not supported when EnableManagedSpotTraining is set to true")
     wait = stopping.get("MaxWaitTimeInSeconds")
     if not parameters.get("EnableManagedSpotTraining"):
         if wait is not None:

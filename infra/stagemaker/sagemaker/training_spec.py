@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from stagemaker.jobs import namespace
-from stagemaker.jobs.spec import Checkpoints, MetricDefinition, Program, TrainingSpec
+from stagemaker.jobs.spec import SCRIPT_MODE, Checkpoints, MetricDefinition, Program, TrainingSpec
 from stagemaker.sagemaker import transitions
 from stagemaker.sagemaker.documents import Document
+from stagemaker.sagemaker.file_systems import file_system_channels
 from stagemaker.sagemaker.instance_types import instance_types
 from stagemaker.sagemaker.training_channels import channels
 from stagemaker.sagemaker.training_request import DEFAULT_CHECKPOINTS, DEFAULT_MAX_RUNTIME, s3_uri
 from stagemaker.wire.errors import ValidationError
 
-SCRIPT_MODE = "sagemaker_program"
-"""The hyperparameter with which an image of AWS's runs a program of the user's."""
 _GIB = 1 << 30
 _DEFAULT_VOLUME_GB = 30
 """What a request without VolumeSizeInGB gets here; AWS's types with local disks bring their own."""
@@ -41,6 +40,7 @@ def training_spec(
     arn: str,
     region: str,
     stage_file: Path,
+    file_systems: Path,
     threads: int,
     stop_grace: float,
 ) -> TrainingSpec:
@@ -55,8 +55,10 @@ def training_spec(
         arguments=_arguments(parameters["AlgorithmSpecification"]),
         hyperparameters=parameters.get("HyperParameters", {}),
         channels=channels(parameters),
+        file_systems=file_system_channels(parameters, file_systems),
         output=s3_uri(output["S3OutputPath"], "S3OutputPath"),
         output_compression=output.get("CompressionType", "GZIP"),
+        kms_key=output.get("KmsKeyId") or None,
         checkpoints=_checkpoints(parameters),
         environment=parameters.get("Environment", {}),
         metrics=_metrics(parameters, images),

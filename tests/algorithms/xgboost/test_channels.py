@@ -70,14 +70,42 @@ def test_other_combinations_are_refused(opt_ml: OptMl, content_type: str, mode: 
     assert outcome.reason == f"ClientError: Channel configuration for 'train' channel is not supported: {shown}"
 
 
-def test_pipe_mode_is_gone_from_the_newest_images(opt_ml: OptMl) -> None:
-    """AWS's sentence for CSV."""
-    opt_ml.channel("train", CSV, "text/csv", "Pipe")
-    assert opt_ml.run(ONE_ROUND).reason == (
-        "ClientError: Pipe mode for CSV is no longer supported. Please use Fast File mode (default) instead. "
+@pytest.mark.parametrize(
+    ("content_type", "name"),
+    [
+        ("text/csv", "CSV"),
+        ("application/x-parquet", "Parquet"),
+        ("application/x-recordio-protobuf", "RecordIO-Protobuf"),
+    ],
+)
+@pytest.mark.parametrize("tag", ["3.2-0", "3.0-5"])
+def test_pipe_mode_is_gone_from_the_newest_images(opt_ml: OptMl, content_type: str, name: str, tag: str) -> None:
+    """AWS's sentence for each format that had it."""
+    opt_ml.channel("train", CSV, content_type, "Pipe")
+    assert opt_ml.run(ONE_ROUND, tag).reason == (
+        f"ClientError: Pipe mode for {name} is no longer supported. Please use Fast File mode (default) instead. "
         "Set input_mode='File' in your SageMaker Estimator or TrainingInput."
     )
-    assert opt_ml.run(ONE_ROUND, tag="1.7-1").reason.startswith("AlgorithmError: Pipe mode for CSV, which image 1.7-1")
+
+
+@pytest.mark.parametrize(
+    ("content_type", "mode"),
+    [("text/csv", "Pipe"), ("application/x-parquet", "File"), ("application/x-recordio-protobuf", "File")],
+)
+@pytest.mark.parametrize("tag", ["1", "latest"])
+def test_the_legacy_image_reads_text_files(opt_ml: OptMl, content_type: str, mode: str, tag: str) -> None:
+    """0.72 has CSV and libsvm in File mode, and nothing else."""
+    opt_ml.channel("train", CSV, content_type, mode)
+    assert opt_ml.run(ONE_ROUND, tag).reason.startswith(
+        f"ClientError: Channel configuration for 'train' channel is not supported: {{'ContentType': '{content_type}'"
+    )
+
+
+@pytest.mark.parametrize(("train", "validation"), [("Pipe", "File"), ("File", "Pipe")])
+def test_all_channels_have_one_mode(opt_ml: OptMl, train: str, validation: str) -> None:
+    """The container reads both as the train channel says."""
+    opt_ml.channel("train", CSV, "text/csv", train).channel("validation", CSV, "text/csv", validation)
+    assert opt_ml.run(ONE_ROUND, "1.7-1").reason.startswith("ClientError: Channel configuration for 'validation'")
 
 
 def test_missing_and_unknown_channels(opt_ml: OptMl) -> None:
@@ -142,16 +170,6 @@ def test_compressed_files_are_not_unpacked(opt_ml: OptMl) -> None:
     outcome = opt_ml.channel("train", {"a.csv.gz": gzip.compress(CSV.encode() * 50)}).run(ONE_ROUND)
     assert outcome.reason.startswith(
         ("ClientError: Could not determine delimiter on line", "ClientError: Failed to load csv data with exception:")
-    )
-
-
-def test_parquet_without_pyarrow_names_what_is_missing(opt_ml: OptMl, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The package and the way out."""
-    monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
-    outcome = opt_ml.channel("train", b"PAR1", "application/x-parquet").run(ONE_ROUND)
-    assert outcome.reason == (
-        "ClientError: Parquet cannot be read: the Python package 'pyarrow' is not installed. "
-        "Install it or use text/csv."
     )
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 import warnings
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pytest
 import xgboost
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from stagemaker.algorithms.xgboost.csv_records import read_csv
+from stagemaker.algorithms.xgboost.arrow_tables import read_quickly
+from stagemaker.algorithms.xgboost.csv_records import _read_with_blanks, read_csv
 from stagemaker.algorithms.xgboost.libsvm_records import parse_libsvm, read_libsvm
 
 OptMl = Any  # the helper of conftest.py
@@ -151,6 +153,42 @@ def test_many_files_are_one_table_in_the_order_of_their_names(tmp_path: Path) ->
         read_csv(files, ",", weighted=False)
 
 
+@given(
+    rows=st.lists(
+        st.lists(
+            st.floats(width=32).map(repr)
+            | st.sampled_from(
+                ["", " ", "1", "-0", "+4", " 7 ", "1e-50", "1e39", "inf", "-nan", ".5", "x", "1_0", '"1"']
+            ),
+            min_size=1,
+            max_size=4,
+        ),
+        min_size=1,
+        max_size=5,
+    ),
+    end=st.sampled_from(["\n", "\r\n", ""]),
+)
+@settings(max_examples=100, derandomize=True)
+def test_both_ways_of_reading_agree(rows: list[list[str]], end: str) -> None:
+    """The quick reader gives the very numbers of the careful one, and takes nothing that it refuses."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "data.csv"
+        file.write_text((end or "\n").join(",".join(row) for row in rows) + end, newline="")
+        quick = read_quickly(file, ",", len(rows[0]), threads=True)
+        if quick is not None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # a file of empty lines
+                np.testing.assert_array_equal(quick, _read_with_blanks(file, ",", 0))
+
+
+def test_the_quick_way_is_for_ordinary_files(tmp_path: Path) -> None:
+    """Numbers and empty cells do not need the careful reader."""
+    (tmp_path / "data.csv").write_text("1,,3\n0,nan,-2.5e-3\n")
+    quick = read_quickly(tmp_path / "data.csv", ",", 3, threads=True)
+    assert quick is not None
+    np.testing.assert_array_equal(quick, np.array([[1, NAN, 3], [0, NAN, -2.5e-3]], dtype=np.float32))
+
+
 # libsvm
 
 
@@ -242,27 +280,3 @@ def test_large_libsvm_numbers_keep_their_places() -> None:
     np.testing.assert_array_equal(records.features.toarray()[:, :20], expected[:, : records.columns])
     assert records.label is not None
     assert records.label.tolist() == [row % 2 for row in range(1000)]
-
-
-@pytest.mark.skipif(find_spec("pyarrow") is None, reason="pyarrow is not installed")
-def test_parquet(opt_ml: OptMl, churn: Any, tmp_path: Path) -> None:
-    """First column label, null missing, whole numbers too; text is refused."""
-    pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
-
-    def written(columns: dict[str, list[Any]]) -> bytes:
-        parquet.write_table(pyarrow.table(columns), tmp_path / "table.parquet")
-        return (tmp_path / "table.parquet").read_bytes()
-
-    columns = {f"c{number}": column.tolist() for number, column in enumerate(churn.train.T)}
-    opt_ml.channel("train", written(columns), "application/x-parquet")
-    assert opt_ml.run({"num_round": 3, "objective": "binary:logistic"}).code == 0
-    train, validation = churn.matrices()
-    booster = xgboost.train({"objective": "binary:logistic", "nthread": 1}, train, 3)
-    assert np.allclose(opt_ml.booster.predict(validation), booster.predict(validation), rtol=0, atol=1e-6)
-    opt_ml.channel("train", written({"y": [0, 1], "a": [1, None], "b": [0.5, 2]}), "parquet")
-    assert opt_ml.run({"num_round": 1}).code == 0
-    for broken in (written({"y": [0, 1], "a": ["x", "y"]}), b"PAR1 no"):
-        opt_ml.channel("train", broken, "parquet")
-        assert opt_ml.run({"num_round": 1}).reason.startswith(
-            "ClientError: Failed to load parquet data with exception:"
-        )

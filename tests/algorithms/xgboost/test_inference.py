@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import xgboost
 
-from stagemaker.algorithms.xgboost.inference import Answer, Inference
+from stagemaker.algorithms.toolkit.messages import Answer
+from stagemaker.algorithms.xgboost.inference import Inference
 from stagemaker.algorithms.xgboost.predictor import Predictor
 from stagemaker.algorithms.xgboost.version import Version
 
@@ -412,3 +413,23 @@ def test_selectable_inference_came_with_1_3(model: Path) -> None:
     """Older images do not look at the variable."""
     handler = serving(save(fit("binary:logistic"), model), "1.2-2", SAGEMAKER_INFERENCE_OUTPUT="predicted_label")
     assert re.fullmatch(r"0\.\d+\n", text(handler.invoke(csv_body(1), CSV, None)))
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("odd", ["0.5,,1,1", "+0.5,1,1,1", " 0.5 ,nan,1e0,-.5"])
+def test_large_bodies_are_read_as_small_ones(model: Path, odd: str, end: str) -> None:
+    """Another parser takes them, with the same predictions; what it refuses goes the slower way."""
+    inference = serving(save(fit("binary:logistic"), model))
+    lines = ["0.25,1,-1,2.5"] * 800 + [odd]
+    whole = text(inference.invoke(end.join(lines).encode(), CSV, None)).splitlines()
+    assert len(whole) == 801
+    assert whole[-2:] == text(inference.invoke(end.join(lines[-2:]).encode(), CSV, None)).splitlines()
+
+
+@pytest.mark.parametrize("fault", ["0.5,x,1,1", "0.5,1,1", "", '"1",1,1,1'])
+def test_faults_in_large_bodies(model: Path, fault: str) -> None:
+    """The same status and heading as in small ones."""
+    body = "\n".join(["0.25,1,-1,2.5"] * 800 + [fault, "1,2,3,4"]).encode()
+    answer = serving(save(fit("binary:logistic"), model)).invoke(body, CSV, None)
+    assert answer.status == 415
+    assert answer.body.startswith(b"Loading csv data failed with Exception, please ensure data is in csv format:\n ")

@@ -98,7 +98,7 @@ def test_stopping(opt_ml: OptMl, keep: str, code: int) -> None:
             process.stdout.readline()
         process.terminate()
         printed = 3 + len(process.stdout.readlines())
-        assert process.wait(timeout=20) == code
+        assert process.wait(timeout=60) == code
     files = list(opt_ml.layout.model.iterdir())
     if keep == "false":
         assert files == []

@@ -51,18 +51,22 @@ HYPERPARAMETERS = st.builds(lambda task, options: {**task, **options}, TASKS | s
 
 @pytest.mark.parametrize("rows", ["binary", "counts"])
 def test_a_job_trains_or_is_refused_for_a_stated_reason(new_job: Callable[[], OptMl], rows: str) -> None:
-    """Never a crash: success leaves a model, failure a sentence of AWS's or of the library's."""
+    """In any image, never a crash: success leaves a model, failure a sentence of AWS's or of the library's."""
     labels = [row % 2 for row in range(12)] if rows == "binary" else [row % 4 for row in range(12)]
     text = "".join(f"{label},{row},{row * 7 % 5},{row % 3}\n" for row, label in enumerate(labels))
     opt_ml = new_job().channel("train", text).channel("validation", text)
     trained: list[bool] = []
 
     @settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-    @given(hyperparameters=HYPERPARAMETERS, num_round=st.sampled_from(["1", "2", "3"]))
-    def check(hyperparameters: dict[str, str], num_round: str) -> None:
+    @given(
+        hyperparameters=HYPERPARAMETERS,
+        num_round=st.sampled_from(["1", "2", "3"]),
+        tag=st.sampled_from(["3.2-0", "1.7-1", "1.2-2", "0.90-2", "latest"]),
+    )
+    def check(hyperparameters: dict[str, str], num_round: str, tag: str) -> None:
         for file in opt_ml.layout.model.iterdir():
             file.unlink()
-        outcome = opt_ml.run({"num_round": num_round, **hyperparameters})
+        outcome = opt_ml.run({"num_round": num_round, **hyperparameters}, tag)
         models = list(opt_ml.layout.model.iterdir())
         trained.append(outcome.code == 0)
         if outcome.code == 0:

@@ -19,10 +19,11 @@ import pytest
 import xgboost
 from free_ports import free_ports
 
+from stagemaker.algorithms.toolkit.http_server import App
 from stagemaker.algorithms.xgboost import server
 from stagemaker.algorithms.xgboost.inference import Inference
 from stagemaker.algorithms.xgboost.predictor import Predictor
-from stagemaker.algorithms.xgboost.server import App
+from stagemaker.algorithms.xgboost.server import XGBoostService
 from stagemaker.algorithms.xgboost.version import Version
 from stagemaker.contract.layout import Layout
 
@@ -67,7 +68,8 @@ def app(tmp_path: Path) -> App:
     """The application over a model, two cores."""
     write_model(tmp_path)
     environment = {"STAGEMAKER_CPUS": "2"}
-    return App(Inference(Predictor(tmp_path / "model", {}), Version.of_tag("3.2-0"), {}), environment)
+    inference = Inference(Predictor(tmp_path / "model", {}), Version.of_tag("3.2-0"), {})
+    return App(XGBoostService(inference, environment, ThreadPoolExecutor(2)))
 
 
 def test_ping_and_execution_parameters(app: App) -> None:
@@ -112,14 +114,13 @@ def test_large_bodies(tmp_path: Path) -> None:
     """6 MB by default, MAX_CONTENT_LENGTH up to 20 MB; beyond it 413."""
     write_model(tmp_path)
     inference = Inference(Predictor(tmp_path / "model", {}), Version.of_tag("3.2-0"), {})
-    small = App(inference, {"MAX_CONTENT_LENGTH": "300000"})
+    small = App(XGBoostService(inference, {"MAX_CONTENT_LENGTH": "300000"}, ThreadPoolExecutor(1)))
     body = csv_body(0, 4000)
     assert len(body) < 300_000
     assert call(small, "POST", "/invocations", body, content_type="text/csv")[0] == 200
     assert call(small, "POST", "/invocations", body, b"\n" * 200_000, content_type="text/csv")[0] == 413
-    parameters = json.loads(
-        call(App(inference, {"MAX_CONTENT_LENGTH": "999999999"}), "GET", "/execution-parameters")[2]
-    )
+    largest = App(XGBoostService(inference, {"MAX_CONTENT_LENGTH": "999999999"}, ThreadPoolExecutor(1)))
+    parameters = json.loads(call(largest, "GET", "/execution-parameters")[2])
     assert parameters["MaxPayloadInMB"] == 20
 
 
@@ -127,18 +128,26 @@ def test_large_bodies(tmp_path: Path) -> None:
     ("environment", "reason"),
     [
         ({}, "Unable to load model"),
-        ({"SAGEMAKER_PROGRAM": "inference.py"}, "Script mode (SAGEMAKER_PROGRAM) is not supported"),
-        ({"SAGEMAKER_MULTI_MODEL": "true"}, "A multi-model endpoint (SAGEMAKER_MULTI_MODEL) is not supported"),
+        ({"STAGEMAKER_IMAGE_TAG": "9.9-9"}, "XGBoost image tag '9.9-9' is not known"),
+        ({"STAGEMAKER_IMAGE_TAG": "9.9-9", "SAGEMAKER_MULTI_MODEL": "true"}, "tag '9.9-9' is not known"),
+        ({"SAGEMAKER_PROGRAM": "absent.py", "SAGEMAKER_MULTI_MODEL": "true"}, "absent.py cannot be imported"),
     ],
 )
 def test_what_cannot_be_served_does_not_start(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, environment: dict[str, str], reason: str
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    reason: str,
 ) -> None:
     """Exit code 1 before anything listens: the endpoint fails its health check."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv("SM_MODEL_DIR", "")
     if environment:
         write_model(tmp_path)
     assert server.serve(Layout(tmp_path), environment) == 1
-    assert reason in caplog.text
+    assert reason in caplog.text + capfd.readouterr().err  # the second is the log of a worker
 
 
 @pytest.fixture
@@ -157,7 +166,7 @@ def address(tmp_path: Path) -> Iterator[tuple[int, xgboost.Booster, subprocess.P
 
 
 def _wait_for_ping(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
         try:
             if request(port, "GET", "/ping")[0] == 200:
@@ -169,7 +178,7 @@ def _wait_for_ping(port: int, process: subprocess.Popen[bytes]) -> None:
 
 def request(port: int, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
     """One request over HTTP."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
         response = connection.getresponse()
@@ -191,4 +200,4 @@ def test_many_requests_at_once(address: tuple[int, xgboost.Booster, subprocess.P
     with ThreadPoolExecutor(8) as clients:
         assert all(clients.map(ask, range(100)))
     process.terminate()
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=60) == 0

@@ -544,7 +544,7 @@ def test_gpu_hist_on_a_gpu(opt_ml: OptMl, monkeypatch: pytest.MonkeyPatch) -> No
     """Its new name for the library; refused when the library cannot use the GPU."""
     monkeypatch.setattr("stagemaker.algorithms.xgboost.job._visible_gpus", lambda: 1)
     opt_ml.channel("train", "1,2\n0,3\n").write({"num_round": 1, "tree_method": "gpu_hist"})
-    job = read_job(opt_ml.layout, {"STAGEMAKER_CPUS": "1"})
+    job = read_job(opt_ml.layout, {"STAGEMAKER_CPUS": "1"}, opt_ml.layout.base)
     monkeypatch.setattr(xgboost, "build_info", lambda: {"USE_CUDA": True})
     assert boosting.library_parameters(job) == {"tree_method": "hist", "device": "cuda", "nthread": 1}
     monkeypatch.setattr(xgboost, "build_info", lambda: {"USE_CUDA": False})

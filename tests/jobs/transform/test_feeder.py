@@ -124,7 +124,7 @@ class Bucket(ObjectClient):
             raise ObjectsError("NoSuchKey", "The specified key does not exist.")
         return io.BytesIO(self.objects[uri.key])  # type: ignore[return-value]  # it reads like one
 
-    def upload(self, file: Path, uri: S3Uri) -> None:
+    def upload(self, file: Path, uri: S3Uri, *, kms_key: str | None = None) -> None:
         """Keep the file's bytes."""
         self.objects[uri.key] = file.read_bytes()
 

@@ -1,1 +1,1 @@
-"""Script mode: an image runs a program of the user's, as AWS's open training toolkit does in its images."""
+"""AWS's open training and serving toolkits: an image runs a program of the user's, or serves the user's handlers."""

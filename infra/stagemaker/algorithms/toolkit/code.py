@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import tarfile
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from stagemaker.algorithms.toolkit.errors import ClientError
+from stagemaker.algorithms.toolkit.requirements import check_requirements
 from stagemaker.contract.layout import Layout
 
 PROGRAM = "sagemaker_program"
 SUBMIT_DIRECTORY = "sagemaker_submit_directory"
-REQUIREMENTS = "requirements.txt"
-_NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 
 
 def decoded(hyperparameters: Mapping[str, str]) -> dict[str, Any]:
@@ -31,26 +28,47 @@ def fetch(hyperparameters: Mapping[str, Any], layout: Layout) -> Path:
     program, source = str(hyperparameters[PROGRAM]), hyperparameters.get(SUBMIT_DIRECTORY)
     if source is None:
         raise ClientError(f"The hyperparameter {SUBMIT_DIRECTORY} is missing: there is no code to run.")
-    layout.code.mkdir(parents=True, exist_ok=True)
-    source = str(source)
-    if source.startswith("s3://"):
-        archive = layout.base / "code.tar.gz"
-        _download(source, archive)
-        _unpack(archive, layout.code, source)
-        archive.unlink()
-    else:
-        found = Path(layout.located(source))
-        if found.is_dir():
-            shutil.copytree(found, layout.code, dirs_exist_ok=True)
-        elif found.is_file():
-            _unpack(found, layout.code, source)
-        else:
-            raise ClientError(f"{SUBMIT_DIRECTORY} {source} does not exist in the container.")
+    bring(str(source), layout)
     file = layout.code / program
     if not file.resolve().is_relative_to(layout.code.resolve()) or not file.is_file():
         raise ClientError(f"{PROGRAM} {program} is not in the code that was submitted.")
-    _check_requirements(layout.code)
     return file
+
+
+def bring(source: str, layout: Layout) -> None:
+    """Make `/opt/ml/code` hold the code at `source`; what was there before goes.
+
+    `source` is the S3 URI of a tar archive, or in the container (plain or as `file://`) a folder, an
+    archive or one file. Raises ClientError for code that cannot be had, and for requirements that are
+    not installed.
+    """
+    # In two steps, so that a container that is killed in between does not leave half of the code.
+    part = layout.base / "code.part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    if source.startswith("s3://"):
+        archive = layout.base / "code.tar.gz"
+        _download(source, archive)
+        _unpack(archive, part, source)
+        archive.unlink()
+    else:
+        _copy(Path(layout.located(source.removeprefix("file://"))), part, source)
+    shutil.rmtree(layout.code, ignore_errors=True)
+    part.rename(layout.code)
+    check_requirements(layout.code)
+
+
+def _copy(found: Path, folder: Path, shown: str) -> None:
+    if folder.resolve().is_relative_to(found.resolve()):
+        raise ClientError(f"The code at {shown} holds the folder that it would be copied to.")
+    if found.is_dir():
+        shutil.copytree(found, folder, dirs_exist_ok=True)
+    elif not found.is_file():
+        raise ClientError(f"The code at {shown} does not exist in the container.")
+    elif tarfile.is_tarfile(found):
+        _unpack(found, folder, shown)
+    else:
+        shutil.copy2(found, folder)
 
 
 def _decode(text: str) -> Any:
@@ -79,25 +97,3 @@ def _unpack(archive: Path, folder: Path, shown: str) -> None:
             packed.extractall(folder, filter="data")
     except (tarfile.TarError, OSError) as error:
         raise ClientError(f"The code at {shown} is not a tar archive that can be unpacked: {error}") from error
-
-
-def _check_requirements(folder: Path) -> None:
-    """AWS's images install requirements.txt from the internet. Here it must be there already."""
-    file = folder / REQUIREMENTS
-    if not file.is_file():
-        return
-    names = [match[1] for line in file.read_text().splitlines() if (match := _NAME.match(line))]
-    missing = [name for name in names if not _is_installed(name)]
-    if missing:
-        raise ClientError(
-            f"{REQUIREMENTS} asks for {', '.join(missing)}, and nothing is installed from the internet here. "
-            "Install it beside the stage."
-        )
-
-
-def _is_installed(name: str) -> bool:
-    try:
-        distribution(name)
-    except PackageNotFoundError:
-        return False
-    return True

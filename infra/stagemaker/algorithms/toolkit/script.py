@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shlex
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
+from stagemaker.algorithms.toolkit import shims
 from stagemaker.algorithms.toolkit.code import decoded, fetch
 from stagemaker.algorithms.toolkit.errors import ExecuteUserScriptError
 from stagemaker.algorithms.toolkit.variables import arguments, variables
@@ -37,7 +39,11 @@ def run(strings: Mapping[str, str], layout: Layout, environment: Mapping[str, st
     process = subprocess.Popen(
         command,
         cwd=layout.code,
-        env={**environment, **variables(hyperparameters, layout, environment, framework_module)},
+        env={
+            **environment,
+            **variables(hyperparameters, layout, environment, framework_module),
+            "PYTHONPATH": os.pathsep.join(filter(None, (shims.FOLDER, environment.get("PYTHONPATH")))),
+        },
         stderr=subprocess.PIPE,
     )
     last: deque[str] = deque(maxlen=_REMEMBERED_LINES)

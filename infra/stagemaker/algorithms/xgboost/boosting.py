@@ -21,7 +21,6 @@ from stagemaker.algorithms.xgboost.job import TrainingJob
 from stagemaker.algorithms.xgboost.library_errors import translated
 from stagemaker.algorithms.xgboost.loading import load, to_dmatrix
 from stagemaker.algorithms.xgboost.model_file import MODEL_NAME, save_model
-from stagemaker.algorithms.xgboost.records import Records
 from stagemaker.contract.hosts import address_of
 
 LOG = logging.getLogger(__name__)
@@ -54,9 +53,8 @@ def train(job: TrainingJob) -> None:
     if cluster.current not in cluster.hosts:
         leave(cluster.hosts)
         return
-    csv_weights = job.hyperparameters.get("csv_weights") == 1
-    train_records = load(job.train, job.content_type, csv_weights=csv_weights)
-    validation_records = load(job.validation, job.content_type, csv_weights=csv_weights) if job.validation else None
+    train_records = load(job, job.train)
+    validation_records = load(job, job.validation) if job.validation else None
     with together(cluster, address_of):
         LOG.info("Train matrix has %d rows and %d columns", train_records.rows, train_records.columns)
         if validation_records is not None:
@@ -67,8 +65,8 @@ def train(job: TrainingJob) -> None:
             cross_validate(job, train_records, validation_records)
             return
         run = Run(
-            train=to_dmatrix(train_records, job.content_type, job.threads),
-            validation=_validation_matrix(validation_records, job),
+            train=to_dmatrix(job, train_records),
+            validation=None if validation_records is None else to_dmatrix(job, validation_records),
             model=job.model / MODEL_NAME,
             checkpoints=job.checkpoints,
             is_master=is_master(cluster),
@@ -133,10 +131,6 @@ def library_parameters(job: TrainingJob) -> dict[str, Any]:
             raise AlgorithmError("tree_method gpu_hist: the installed XGBoost library is built without CUDA.")
         parameters.update(tree_method="hist", device="cuda")
     return parameters
-
-
-def _validation_matrix(records: Records | None, job: TrainingJob) -> xgboost.DMatrix | None:
-    return None if records is None else to_dmatrix(records, job.content_type, job.threads)
 
 
 def _callbacks(job: TrainingJob, run: Run, chosen: metrics.Metrics, first_round: int) -> Sequence[TrainingCallback]:

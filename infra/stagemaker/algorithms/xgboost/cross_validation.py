@@ -64,9 +64,9 @@ def cross_validate(job: TrainingJob, train: Records, validation: Records | None)
 
 def _train_fold(job: TrainingJob, records: Records, left_out: Rows, number: int) -> tuple[Any, History]:
     kept = np.setdiff1d(np.arange(records.rows), left_out)
-    validation = to_dmatrix(records.take(left_out), job.content_type, job.threads)
+    validation = to_dmatrix(job, records.take(left_out))
     run = Run(
-        train=to_dmatrix(records.take(kept), job.content_type, job.threads),
+        train=to_dmatrix(job, records.take(kept)),
         validation=validation,
         model=job.model / f"{MODEL_NAME}-{number}",
         checkpoints=None if job.checkpoints is None else job.checkpoints / f"model-{number}",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stagemaker.algorithms.xgboost.arrow_tables import read_quickly
 from stagemaker.algorithms.xgboost.records import Floats, Records, concatenate
 
 LOG = logging.getLogger(__name__)
@@ -77,12 +78,11 @@ def _split(table: Floats, *, weighted: bool) -> Records:
 def _read_file(file: Path, delimiter: str) -> Floats:
     with file.open(encoding="utf-8-sig", newline="") as lines:
         first = lines.readline()
-        header = _header_record(file, first, delimiter)
-        body: Iterable[str] = lines if header is not None else itertools.chain([first], lines)
-        try:
-            table = parse_table(body, delimiter)
-        except ValueError:
-            table = _read_with_blanks(file, delimiter, skip=0 if header is None else 1)
+    header = _header_record(file, first, delimiter)
+    skip = 0 if header is None else 1
+    table = read_quickly(file, delimiter, first.count(delimiter) + 1, skip=skip, threads=True)
+    if table is None:
+        table = _read_with_blanks(file, delimiter, skip)
     if header is None:
         return table
     if table.shape[0] == 0:
@@ -93,7 +93,7 @@ def _read_file(file: Path, delimiter: str) -> Floats:
 
 
 def _read_with_blanks(file: Path, delimiter: str, skip: int) -> Floats:
-    """The slower way, for files with blank cells; the way to find out what is wrong with the others."""
+    """The slower way, for cells of spaces and the like; the way to find out what is wrong with the others."""
     with file.open(encoding="utf-8-sig", newline="") as lines:
         try:
             return parse_table(fill_blanks(itertools.islice(lines, skip, None), delimiter), delimiter)

@@ -31,6 +31,9 @@ TAGS: Mapping[str, tuple[str, ...]] = {
 }
 """The image tags of each repository that are emulated."""
 
+PRELOAD: tuple[str, ...] = ("stagemaker.algorithms.xgboost.program", "stagemaker.algorithms.xgboost.boosting")
+"""The modules that take long to import: the library comes with them."""
+
 MAXIMIZED_METRICS: tuple[str, ...] = (
     "accuracy",
     "auc",

@@ -6,10 +6,10 @@ import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from stagemaker.algorithms.toolkit.messages import Answer
 from stagemaker.algorithms.xgboost import payload, selectable
 from stagemaker.algorithms.xgboost.library_errors import without_stack
 from stagemaker.algorithms.xgboost.predictor import Predictor
@@ -26,15 +26,6 @@ _JSON = "application/json"
 _JSONLINES = "application/jsonlines"
 _RECORDIO = "application/x-recordio-protobuf"
 _ACCEPTED = [_JSON, _JSONLINES, _RECORDIO, _CSV]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What goes back: `content_type` is None when there is no body."""
-
-    status: HTTPStatus
-    body: bytes = b""
-    content_type: str | None = None
 
 
 class _RefusalError(Exception):
@@ -57,9 +48,17 @@ def _refusing(status: HTTPStatus, prefix: str = "") -> Iterator[None]:
 class Inference:
     """The handler of `/invocations`. Safe to call from several threads at once."""
 
-    def __init__(self, predictor: Predictor, version: Version, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        version: Version,
+        environment: Mapping[str, str],
+        *,
+        joins_csv: bool = False,
+    ) -> None:
+        """`joins_csv` makes one line of all predictions, as old images do, and every image with several models."""
         self._predictor = predictor
-        self._version = version
+        self._joins_csv = joins_csv or version.joins_csv_response
         self._is_batch = bool(environment.get(BATCH_VARIABLE))
         self._default_accept = environment.get(DEFAULT_ACCEPT_VARIABLE) or _CSV
         selected = environment.get(selectable.VARIABLE) if version.selects_inference_output else None
@@ -114,7 +113,7 @@ class Inference:
         if self._is_batch:
             return _lines(map(str, values))
         if form == _CSV:
-            if self._version.joins_csv_response:
+            if self._joins_csv:
                 return ",".join(map(str, values)).encode()
             return _lines(",".join(map(str, value)) if isinstance(value, list) else str(value) for value in values)
         return _encoded([{"score": value} for value in values], form)

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stagemaker.algorithms.xgboost.channels import TRAIN, VALIDATION, validate_channels
+from stagemaker.algorithms.xgboost.channels import PIPE, TRAIN, VALIDATION, validate_channels
 from stagemaker.algorithms.xgboost.content_types import ContentType
 from stagemaker.algorithms.xgboost.errors import UserError
 from stagemaker.algorithms.xgboost.files import check_first_lines, data_files, warn_of_same_names
+from stagemaker.algorithms.xgboost.pipes import drain
 from stagemaker.algorithms.xgboost.validation import validate
 from stagemaker.algorithms.xgboost.version import Version
 from stagemaker.contract.layout import OPT_ML, Layout
@@ -29,7 +30,8 @@ CPUS_VARIABLE = "STAGEMAKER_CPUS"
 class TrainingJob:
     """All that a training run needs to know; `checkpoints` is None without a CheckpointConfig.
 
-    `train` may be empty where there are several hosts.
+    `train` may be empty where there are several hosts. `piped` says that the files of a channel are
+    one, with all that came out of its pipe.
     """
 
     version: Version
@@ -37,6 +39,7 @@ class TrainingJob:
     content_type: ContentType
     train: tuple[Path, ...]
     validation: tuple[Path, ...]
+    piped: bool
     model: Path
     output_data: Path
     checkpoints: Path | None
@@ -45,8 +48,8 @@ class TrainingJob:
     hosts: tuple[str, ...]
 
 
-def read_job(layout: Layout, environment: Mapping[str, str]) -> TrainingJob:
-    """Read what lies under /opt/ml/input and validate it in AWS's order.
+def read_job(layout: Layout, environment: Mapping[str, str], drained: Path) -> TrainingJob:
+    """Read what lies under /opt/ml/input and validate it in AWS's order. Pipes are emptied into `drained`.
 
     Raises UserError (FailureReason `ClientError: ...`) or AlgorithmError.
     """
@@ -62,15 +65,21 @@ def read_job(layout: Layout, environment: Mapping[str, str]) -> TrainingJob:
         raise UserError("Cross-validation (_kfold) trains on one host; set InstanceCount to 1.")
     LOG.info("Determined %d GPU(s) available on the instance.", gpus)
     _refuse_gpu_methods(hyperparameters, gpus)
-    files = {name: data_files(layout.channel(name)) for name in (TRAIN, VALIDATION) if name in channels}
+    piped = channels[TRAIN].input_mode == PIPE
+    files = {
+        name: drain(_pipe(layout, name), drained / name) if piped else data_files(layout.channel(name))
+        for name in (TRAIN, VALIDATION)
+        if name in channels
+    }
     for name, found in files.items():
         # With a sharded channel a host may get nothing of it; whether others have got something is seen later.
         if not found and (name != TRAIN or len(resources.hosts) == 1):
             raise UserError(f"No data in {_word(name)} channel path {_inside(layout, layout.channel(name))}")
     train, validation = files[TRAIN], files.get(VALIDATION, [])
-    warn_of_same_names(train, validation)
-    for found in files.values():
-        check_first_lines(found, content_type)
+    if not piped:
+        warn_of_same_names(train, validation)
+        for found in files.values():
+            check_first_lines(found, content_type)
     for name in files:
         LOG.info("files path: %s", _inside(layout, layout.channel(name)))
     return TrainingJob(
@@ -79,6 +88,7 @@ def read_job(layout: Layout, environment: Mapping[str, str]) -> TrainingJob:
         content_type=content_type,
         train=tuple(train),
         validation=tuple(validation),
+        piped=piped,
         model=layout.model,
         output_data=layout.output_data,
         checkpoints=_checkpoints(layout),
@@ -131,6 +141,11 @@ def _checkpoints(layout: Layout) -> Path | None:
     if configured.is_relative_to(OPT_ML):
         return layout.base / configured.relative_to(OPT_ML)
     return configured
+
+
+def _pipe(layout: Layout, channel: str) -> Path:
+    """The pipe of the first epoch; the data is read once."""
+    return layout.data / f"{channel}_0"
 
 
 def _word(channel: str) -> str:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pyarrow as pa
 import xgboost
 from xgboost.core import XGBoostError
 
@@ -13,26 +14,41 @@ from stagemaker.algorithms.xgboost.content_types import ContentType
 from stagemaker.algorithms.xgboost.csv_records import read_csv
 from stagemaker.algorithms.xgboost.errors import UserError
 from stagemaker.algorithms.xgboost.files import csv_delimiter
+from stagemaker.algorithms.xgboost.job import TrainingJob
 from stagemaker.algorithms.xgboost.library_errors import without_stack
 from stagemaker.algorithms.xgboost.libsvm_records import read_libsvm
-from stagemaker.algorithms.xgboost.parquet_records import read_parquet
+from stagemaker.algorithms.xgboost.parquet_records import read_parquet, read_parquet_stream
 from stagemaker.algorithms.xgboost.recordio import read_recordio
 from stagemaker.algorithms.xgboost.records import Records
 
 LOG = logging.getLogger(__name__)
 
 
-def load(files: Sequence[Path], content_type: ContentType, *, csv_weights: bool) -> Records:
-    """The records of a channel. Raises UserError for files that are not what `content_type` says."""
+_PIPE_DELIMITER = ","
+"""AWS's reader of pipes takes no other."""
+
+
+def load(job: TrainingJob, files: Sequence[Path]) -> Records:
+    """The records of a channel's files. Raises UserError for files that are not what the job says."""
+    pa.set_cpu_count(job.threads)  # Arrow's readers would take all cores, whatever the job's share
+    return read(files, job.content_type, weighted=job.hyperparameters.get("csv_weights") == 1, piped=job.piped)
+
+
+def read(files: Sequence[Path], content_type: ContentType, *, weighted: bool, piped: bool) -> Records:
+    """The records of files, or (`piped`) of the one that a pipe was emptied into. Raises UserError."""
     readers: dict[ContentType, Callable[[], Records]] = {
-        ContentType.CSV: lambda: read_csv(files, csv_delimiter(files[0]), weighted=csv_weights),
+        ContentType.CSV: lambda: read_csv(
+            files, _PIPE_DELIMITER if piped else csv_delimiter(files[0]), weighted=weighted
+        ),
         ContentType.LIBSVM: lambda: read_libsvm(files),
-        ContentType.PARQUET: lambda: read_parquet(files),
+        ContentType.PARQUET: lambda: read_parquet_stream(files[0].read_bytes()) if piped else read_parquet(files),
         ContentType.RECORDIO_PROTOBUF: lambda: read_recordio(files),
     }
     try:
         records = readers[content_type]()
-    except (ValueError, OSError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # a broken file may raise anything in a reader, and AWS's loader takes all of it
         raise _unreadable(content_type, error) from error
     if records.label is None or records.rows == 0:
         raise UserError(
@@ -43,12 +59,12 @@ def load(files: Sequence[Path], content_type: ContentType, *, csv_weights: bool)
     return records
 
 
-def to_dmatrix(records: Records, content_type: ContentType, threads: int) -> xgboost.DMatrix:
+def to_dmatrix(job: TrainingJob, records: Records) -> xgboost.DMatrix:
     """The library's matrix of `records`. Raises UserError for values that the library refuses."""
     try:
-        return records.to_dmatrix(threads)
+        return records.to_dmatrix(job.threads)
     except (XGBoostError, ValueError) as error:
-        raise _unreadable(content_type, error) from error
+        raise _unreadable(job.content_type, error) from error
 
 
 def _unreadable(content_type: ContentType, error: Exception) -> UserError:

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from stagemaker.algorithms.xgboost import content_types
+from stagemaker.algorithms.xgboost.arrow_tables import read_quickly
 from stagemaker.algorithms.xgboost.content_types import ContentType
 from stagemaker.algorithms.xgboost.csv_records import parse_table
 from stagemaker.algorithms.xgboost.errors import UserError
@@ -17,6 +18,8 @@ from stagemaker.algorithms.xgboost.files import sniff_delimiter
 from stagemaker.algorithms.xgboost.recordio import parse_recordio
 from stagemaker.algorithms.xgboost.records import Floats
 
+_LARGE = 8192
+"""Characters from which on Arrow's parser is the quicker one: it takes a quarter of a millisecond to set up."""
 _SNIFFED = 512  # characters of the first line that AWS looks at for the delimiter
 
 
@@ -30,7 +33,7 @@ def parse(body: bytes, content_type_header: str | None, trained_columns: int) ->
     content_type = content_types.parse(content_type_header)
     try:
         if content_type is ContentType.CSV:
-            return _csv(body.strip().decode("utf-8")), content_type
+            return parse_csv(body.strip().decode("utf-8")), content_type
         if content_type is ContentType.LIBSVM:
             return _libsvm(body.strip().decode("utf-8"), trained_columns), content_type
         if content_type is ContentType.RECORDIO_PROTOBUF:
@@ -42,12 +45,16 @@ def parse(body: bytes, content_type_header: str | None, trained_columns: int) ->
     raise UserError(f"Content-type {content_type_header} is not supported.")
 
 
-def _csv(text: str) -> Floats:
-    """Numbers without a label column; blank cells are missing."""
+def parse_csv(text: str) -> Floats:
+    """Numbers without a label column, shape (lines, columns); blank cells are missing. Raises ValueError, csv.Error."""
     if not text:
         raise csv.Error("Could not determine delimiter")
     lines = text.split("\n")
     delimiter = _delimiter(lines[0])
+    if len(text) > _LARGE and "\r" not in text and "" not in lines:
+        table = read_quickly(text.encode(), delimiter, lines[0].count(delimiter) + 1, threads=False)
+        if table is not None:
+            return table
     if "" not in lines:
         try:
             return parse_table(lines, delimiter)

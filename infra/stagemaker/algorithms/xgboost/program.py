@@ -6,16 +6,19 @@ import logging
 import os
 import signal
 import sys
-import time
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 
 from stagemaker.algorithms.toolkit import script
 from stagemaker.algorithms.toolkit.code import PROGRAM
 from stagemaker.algorithms.toolkit.errors import ScriptError
+from stagemaker.algorithms.toolkit.program import log_to_stderr
+from stagemaker.algorithms.xgboost import shims
 from stagemaker.algorithms.xgboost.errors import ToolkitError
 from stagemaker.algorithms.xgboost.job import TrainingJob, read_job
 from stagemaker.contract.failure import FailureClass, report_failure
@@ -29,7 +32,7 @@ FRAMEWORK_MODULE = "sagemaker_xgboost_container.training:main"
 
 def main(arguments: Sequence[str]) -> int:
     """The image's entry point: `train` or `serve`. Returns the exit code."""
-    _log_to_stderr()
+    log_to_stderr()
     if list(arguments) == ["train"]:
         return train(Layout.from_environment(), os.environ, handle_signals=True)
     if list(arguments) == ["serve"]:
@@ -64,15 +67,18 @@ def _train(layout: Layout, environment: Mapping[str, str], *, handle_signals: bo
     strings = read_hyperparameters(layout)
     if PROGRAM in strings:
         LOG.info("Invoking user training script.")
-        script.run(strings, layout, environment, FRAMEWORK_MODULE)
+        paths = os.pathsep.join(filter(None, (shims.FOLDER, environment.get("PYTHONPATH"))))
+        script.run(strings, layout, {**environment, "PYTHONPATH": paths}, FRAMEWORK_MODULE)
         return
-    job = read_job(layout, environment)
-    if handle_signals and job.hyperparameters.get("save_model_on_termination") == "true":
-        _keep_model_on_sigterm(job)
-    # The library takes a third of a second to import; a mistake in the request is refused before.
-    from stagemaker.algorithms.xgboost import boosting
+    # In the job's own tree: who is killed leaves nothing elsewhere.
+    with TemporaryDirectory(prefix=".drained-", dir=layout.base) as drained:
+        job = read_job(layout, environment, Path(drained))
+        if handle_signals and job.hyperparameters.get("save_model_on_termination") == "true":
+            _keep_model_on_sigterm(job)
+        # The library takes a third of a second to import; a mistake in the request is refused before.
+        from stagemaker.algorithms.xgboost import boosting
 
-    boosting.train(job)
+        boosting.train(job)
 
 
 def _fail(layout: Layout, kind: FailureClass, text: str, error: Exception, code: int = 1) -> int:
@@ -115,11 +121,3 @@ def _warnings_in_log() -> Iterator[None]:
         warnings.simplefilter("default")
         warnings.showwarning = show
         yield
-
-
-def _log_to_stderr() -> None:
-    handler = logging.StreamHandler()
-    formatter = logging.Formatter("[%(asctime)s:%(levelname)s] %(message)s", datefmt="%Y-%m-%d:%H:%M:%S")
-    formatter.converter = time.gmtime  # containers run in UTC
-    handler.setFormatter(formatter)
-    logging.basicConfig(level=logging.INFO, handlers=[handler])

@@ -1,20 +1,23 @@
-"""The HTTP server of `serve`: `/ping`, `/invocations`, `/execution-parameters`."""
+"""`serve`: one model or several, answered by the algorithm or by the user's handlers."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
-import signal
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+import sys
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Any
+from pathlib import Path
 
-import uvicorn
-
-from stagemaker.algorithms.xgboost.inference import Answer, Inference
+from stagemaker.algorithms.toolkit import http_server, serving, user_module
+from stagemaker.algorithms.toolkit.conventions import SageMakerContainers
+from stagemaker.algorithms.toolkit.http_server import MEGABYTE, max_length
+from stagemaker.algorithms.toolkit.messages import Answer, Call
+from stagemaker.algorithms.toolkit.models import MULTI_MODEL_VARIABLE, Load, Models, MultiModelService
+from stagemaker.algorithms.xgboost import shims
+from stagemaker.algorithms.xgboost.inference import Inference
 from stagemaker.algorithms.xgboost.job import threads
 from stagemaker.algorithms.xgboost.predictor import Predictor
 from stagemaker.algorithms.xgboost.version import Version
@@ -22,119 +25,86 @@ from stagemaker.contract.layout import Layout
 
 LOG = logging.getLogger(__name__)
 
-PORT_VARIABLE = "SAGEMAKER_BIND_TO_PORT"
-HOST_VARIABLE = "STAGEMAKER_BIND_HOST"
-"""The address to listen on; the image sets 0.0.0.0, a process on the user's machine stays on loopback."""
-LENGTH_VARIABLE = "MAX_CONTENT_LENGTH"
-
-_MEGABYTE = 1024 * 1024
-_MAX_LENGTH = 20 * _MEGABYTE
 _INLINE = 32 * 1024
 """Bytes of a body that is answered on the event loop: handing it to a thread would cost more than it saves."""
 
-_LATER = {"SAGEMAKER_PROGRAM": "Script mode", "SAGEMAKER_MULTI_MODEL": "A multi-model endpoint"}
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
 
 def serve(layout: Layout, environment: Mapping[str, str]) -> int:
-    """Load the model and serve it until SIGTERM or SIGINT; the exit code.
+    """Serve until SIGTERM or SIGINT: the model, or several, by the algorithm or by the user's module; the exit code.
 
-    A model that cannot be loaded ends the program with 1 before anything listens, so that the
-    endpoint fails its health check.
+    What cannot be served ends the program with 1 before anything listens, so that the endpoint fails its
+    health check: a model that cannot be loaded, a module that cannot be imported.
     """
-    for variable, feature in _LATER.items():
-        if environment.get(variable, "").lower() not in {"", "false"}:
-            LOG.error("%s (%s) is not supported by this image yet.", feature, variable)
-            return 1
+    several = environment.get(MULTI_MODEL_VARIABLE, "").lower() == "true"
+    if environment.get(user_module.PROGRAM_VARIABLE):
+        return _serve_handlers(layout, environment, several=several)
     predictor = Predictor(layout.model, environment)
     try:
         version = Version.from_environment(environment)
-        predictor.models()
+        if not several:
+            predictor.models()
     except Exception:
         LOG.exception("Unable to load model")
         return 1
-    app = App(Inference(predictor, version, environment), environment)
-    config = uvicorn.Config(
-        app,
-        host=environment.get(HOST_VARIABLE) or "127.0.0.1",
-        port=int(environment.get(PORT_VARIABLE) or 8080),
-        lifespan="off",
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=60,
-    )
-    _Server(config).run()
+    pool = ThreadPoolExecutor(threads(None, environment), thread_name_prefix="predict")
+    if several:
+        _serve_several(layout, environment, _by_algorithm(version, environment, pool))
+    else:
+        http_server.run(XGBoostService(Inference(predictor, version, environment), environment, pool), environment)
     return 0
 
 
-class App:
-    """The ASGI application."""
+def _serve_handlers(layout: Layout, environment: Mapping[str, str], *, several: bool) -> int:
+    from stagemaker.algorithms.xgboost.encoder import DEFAULTS, DEFAULTS_OF_SEVERAL
 
-    def __init__(self, inference: Inference, environment: Mapping[str, str]) -> None:
-        workers = threads(None, environment)
+    sys.path.insert(0, shims.FOLDER)
+    if several:
+        return serving.serve_several(layout, environment, DEFAULTS_OF_SEVERAL)
+    return serving.serve(layout, environment, DEFAULTS, SageMakerContainers())
+
+
+def _serve_several(layout: Layout, environment: Mapping[str, str], load: Load) -> None:
+    service = MultiModelService(max_length(environment))
+    http_server.run(service, environment, Models(load, layout.located))
+
+
+def _by_algorithm(version: Version, environment: Mapping[str, str], pool: ThreadPoolExecutor) -> Load:
+    """Loads models that share the threads of the pool."""
+
+    async def load(folder: Path) -> XGBoostService:
+        predictor = Predictor(folder, environment)
+        await asyncio.to_thread(predictor.models)
+        return XGBoostService(Inference(predictor, version, environment, joins_csv=True), environment, pool)
+
+    return load
+
+
+class XGBoostService:
+    """The built-in algorithm behind the server: its model is loaded before anything listens."""
+
+    def __init__(self, inference: Inference, environment: Mapping[str, str], pool: ThreadPoolExecutor) -> None:
         self._inference = inference
-        self._max_length = min(int(environment.get(LENGTH_VARIABLE) or 6 * _MEGABYTE), _MAX_LENGTH)
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="predict")
+        self.max_length = max_length(environment)
+        self._threads = pool
         self._parameters = json.dumps(
             {
-                "MaxConcurrentTransforms": workers,
+                "MaxConcurrentTransforms": threads(None, environment),
                 "BatchStrategy": "MULTI_RECORD",
-                "MaxPayloadInMB": self._max_length // _MEGABYTE,
+                "MaxPayloadInMB": self.max_length // MEGABYTE,
             }
         ).encode()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; the server speaks nothing but HTTP."""
-        method, path = scope["method"], scope["path"]
-        if path == "/ping" and method == "GET":
-            await _send(send, Answer(HTTPStatus.OK))
-        elif path == "/execution-parameters" and method == "GET":
-            await _send(send, Answer(HTTPStatus.OK, self._parameters, "application/json"))
-        elif path == "/invocations" and method == "POST":
-            await _send(send, await self._invoke(scope, receive))
-        elif path in {"/ping", "/execution-parameters", "/invocations"}:
-            await _send(send, Answer(HTTPStatus.METHOD_NOT_ALLOWED))
-        else:
-            await _send(send, Answer(HTTPStatus.NOT_FOUND))
+    async def ping(self) -> Answer:
+        """200: it listens."""
+        return Answer(HTTPStatus.OK)
 
-    async def _invoke(self, scope: Scope, receive: Receive) -> Answer:
-        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        body = bytearray()
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return Answer(HTTPStatus.BAD_REQUEST)
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-            if len(body) > self._max_length:
-                text = f"The request body is larger than {self._max_length} bytes."
-                return Answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text.encode(), "text/html; charset=utf-8")
-        call = (bytes(body), headers.get(b"content-type"), headers.get(b"accept"))
-        if len(body) <= _INLINE:
-            return self._inference.invoke(*call)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._inference.invoke, *call)
+    async def execution_parameters(self) -> Answer:
+        """As many at a time as there are cores."""
+        return Answer(HTTPStatus.OK, self._parameters, "application/json")
 
-
-async def _send(send: Send, answer: Answer) -> None:
-    headers = [(b"content-length", str(len(answer.body)).encode())] if answer.status != HTTPStatus.NO_CONTENT else []
-    if answer.content_type is not None:
-        headers.append((b"content-type", answer.content_type.encode()))
-    await send({"type": "http.response.start", "status": int(answer.status), "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body})
-
-
-class _Server(uvicorn.Server):
-    """uvicorn, but SIGTERM is an ordinary end: uvicorn would raise the signal again afterwards."""
-
-    @contextmanager
-    def capture_signals(self) -> Any:
-        """Stop at SIGTERM and SIGINT, and let the program return."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self.handle_exit)
-        yield
+    async def invoke(self, call: Call) -> Answer:
+        """Answer small bodies at once and larger ones on a thread."""
+        arguments = (call.body, call.content_type, call.accept)
+        if len(call.body) <= _INLINE:
+            return self._inference.invoke(*arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._inference.invoke, *arguments)

@@ -78,9 +78,9 @@ class Version:
         return self.number >= (1, 3)
 
     @property
-    def had_pipe_mode(self) -> bool:
-        """Images before 3.0 read CSV, Parquet and RecordIO from a pipe."""
-        return self.number < (3, 0)
+    def has_pipe_mode(self) -> bool:
+        """Images before 3.0, but for the legacy one, read CSV, Parquet and RecordIO from a pipe."""
+        return _LEGACY < self.number < (3, 0)
 
     def checkpoint_name(self, iteration: int) -> str:
         """The name of the checkpoint written after round `iteration` (from 0)."""

@@ -1,0 +1,1 @@
+"""The part that AWS's scikit-learn examples import."""
