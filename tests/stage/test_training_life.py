@@ -508,7 +508,7 @@ def test_retry_strategy_starts_a_lost_job_again(account: Account) -> None:
         **account.request("retry", {"sleep": "60"}, RetryStrategy={"MaximumRetryAttempts": 1})
     )
     lock = account.stage.folder.jobs / "us-east-1" / "retry" / "runner.lock"
-    killed: set[str] = set()
+    killed = {""}  # a lock that nobody has signed yet, or any more
     for _ in range(2):
 
         def training() -> bool:
