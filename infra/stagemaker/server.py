@@ -14,7 +14,7 @@ from stagemaker.app import Stage
 from stagemaker.gateway.authority import Authority
 from stagemaker.gateway.proxy import Proxy
 from stagemaker.gateway.zero_copy import ZeroCopyProtocol
-from stagemaker.jobs.local_connection import SOCKET_NAME, listen
+from stagemaker.jobs.local_connection import listen
 from stagemaker.settings import LOOPBACK, Settings
 from stagemaker.state import StateError, StateFolder
 
@@ -32,7 +32,7 @@ def serve(settings: Settings) -> int:
     folder.bind(settings.backing.value)
     api, proxy = _listen_twice(settings.listen, settings.port)
     endpoint = _address(api)
-    local = listen(folder.root, _BACKLOG)
+    local = listen(LOOPBACK, api.getsockname()[1], _BACKLOG)
     try:
         stage = Stage(settings, folder, endpoint)
     except ValueError as error:  # keys of another account, or no keys at all
@@ -54,7 +54,6 @@ def serve(settings: Settings) -> int:
         signal.signal(number, lambda _number, _frame: None)
     asyncio.run(server.serve(sockets=[api, *([local] if local else [])]))
     folder.stage_file.unlink(missing_ok=True)
-    (folder.root / SOCKET_NAME).unlink(missing_ok=True)
     return 0 if server.started else EXIT_FAILED
 
 

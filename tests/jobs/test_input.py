@@ -236,6 +236,24 @@ def test_stream_goes_through_the_fifo_without_being_kept(tmp_path: Path) -> None
     assert not feeder.is_alive()
 
 
+@pytest.mark.parametrize("replace", ["symlink_to", "hardlink_to"])
+def test_stream_is_not_written_to_what_stands_in_the_place_of_its_fifo(tmp_path: Path, replace: str) -> None:
+    """A program that puts a link, or a file, where the FIFO was gets an error and the stream goes nowhere."""
+    layout = Layout(tmp_path / "tree")
+    layout.make()
+    other = tmp_path / "other"
+    other.write_text("mine")
+    feeder = pipe.PipeFeeder(client(a=b"stream"), channel(mode="Pipe"), ALONE, layout)
+    fifo = layout.data / "train_0"
+    fifo.unlink()
+    getattr(fifo, replace)(other)
+    feeder.start()
+    feeder.join(60)
+    assert feeder.error is not None
+    assert "for s3://b/" in feeder.error
+    assert other.read_text() == "mine"
+
+
 @pytest.mark.parametrize(
     ("text", "path"),
     [

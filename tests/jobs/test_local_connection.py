@@ -17,7 +17,7 @@ from typing import ClassVar
 
 import pytest
 
-from stagemaker.jobs.local_connection import SOCKET_NAME, LocalConnection, listen, socket_of
+from stagemaker.jobs.local_connection import LocalConnection, listen, local_address
 from stagemaker.jobs.objects import ObjectClient
 from stagemaker.jobs.spec import S3Uri
 from stagemaker.ports import Credentials
@@ -79,59 +79,73 @@ def asked(folder: Path) -> str:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A state folder whose path is longer than a socket's address may be."""
-    folder = tmp_path / ("long" * 40)
-    folder.mkdir()
-    return folder
+def port() -> Iterator[socket.socket]:
+    """A stage's port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener
 
 
-def test_socket_is_preferred_and_the_port_stands_in(folder: Path) -> None:
-    """Requests name the same host either way; a socket that a killed stage has left is no obstacle."""
-    port = socket.create_server(("127.0.0.1", 0))
-    number = port.getsockname()[1]
-    (folder / "stage.json").write_text(json.dumps({"endpoint": f"http://127.0.0.1:{number}"}))
-    with serving(port):
-        assert asked(folder) == f"port 127.0.0.1:{number}"
-        local = listen(folder, 5)
-        assert local is not None
-        with serving(local):
-            assert asked(folder) == f"socket 127.0.0.1:{number}"
-        assert (folder / SOCKET_NAME).exists()
-        assert asked(folder) == f"port 127.0.0.1:{number}"
+@pytest.fixture
+def folder(tmp_path: Path, port: socket.socket) -> Path:
+    """The state folder of the stage that has the port."""
+    (tmp_path / "stage.json").write_text(json.dumps({"endpoint": f"http://127.0.0.1:{number(port)}"}))
+    return tmp_path
 
 
-def test_connection_is_used_again_after_pouring(folder: Path) -> None:
-    """Nothing of an object is left on it, and nothing of the next is missing."""
-    (folder / "stage.json").write_text(json.dumps({"endpoint": "http://127.0.0.1:1"}))
-    local = listen(folder, 5)
+def number(port: socket.socket) -> int:
+    """Of a listening socket."""
+    return int(port.getsockname()[1])
+
+
+def listening(port: socket.socket) -> socket.socket:
+    """The socket beside the port."""
+    local = listen("127.0.0.1", number(port), 5)
     assert local is not None
+    return local
+
+
+def test_socket_is_preferred_and_the_port_stands_in(folder: Path, port: socket.socket) -> None:
+    """Requests name the same host either way; of a stage that is gone no socket is left."""
+    host = f"127.0.0.1:{number(port)}"
+    with serving(port):
+        assert asked(folder) == f"port {host}"
+        with serving(listening(port)):
+            assert asked(folder) == f"socket {host}"
+        assert asked(folder) == f"port {host}"
+
+
+def test_connection_is_used_again_after_pouring(folder: Path, port: socket.socket) -> None:
+    """Nothing of an object is left on it, and nothing of the next is missing."""
     Answering.connections = 0
     read, write = os.pipe()
     fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 1 << 20)  # however many pieces it comes in
     client = ObjectClient(folder / "stage.json", "us-east-1", Credentials("AKIA", "secret"))
-    with serving(local):
+    with serving(listening(port)):
         for _ in range(3):
             client.open(S3Uri("b", "k")).pour(write)
-            assert os.read(read, 65536) == b"socket 127.0.0.1:1 " + PADDING
+            assert os.read(read, 65536) == f"socket 127.0.0.1:{number(port)} ".encode() + PADDING
         assert Answering.connections == 1
         client.close()
     os.close(read)
     os.close(write)
 
 
-def test_socket_is_the_owners_alone(folder: Path) -> None:
-    """As the folder is; and a new stage takes the place of an old one."""
-    for _ in range(2):
-        listener = listen(folder, 5)
-        assert listener is not None
-        assert (folder / SOCKET_NAME).stat().st_mode & 0o777 == 0o600
-        listener.close()
+def test_socket_of_another_user_is_not_believed(
+    folder: Path, port: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any process may take the name while no stage has it: the runner goes to the port."""
+    address, owner = local_address("127.0.0.1", number(port)), os.getuid()
+    with serving(port), serving(listening(port)):
+        monkeypatch.setattr("stagemaker.jobs.local_connection.local_address", lambda *_: address)
+        monkeypatch.setattr(os, "getuid", lambda: owner + 1)
+        with pytest.raises(PermissionError, match="another user's"):
+            LocalConnection("127.0.0.1", number(port), timeout=30).connect()
+        assert asked(folder).startswith("port ")
 
 
-def test_folder_that_takes_no_socket_has_none(tmp_path: Path) -> None:
+def test_name_that_is_taken_is_no_obstacle(port: socket.socket) -> None:
     """The stage then has its port alone."""
-    assert listen(tmp_path / "none", 5) is None
-    assert socket_of(tmp_path / "stage.json") is None
-    with pytest.raises(OSError, match="No such file"):
-        LocalConnection(tmp_path / "none" / SOCKET_NAME, "127.0.0.1", 1, 1.0).connect()
+    with listening(port):
+        assert listen("127.0.0.1", number(port), 5) is None
+    with pytest.raises(ConnectionRefusedError):
+        LocalConnection("127.0.0.1", number(port), timeout=30).connect()

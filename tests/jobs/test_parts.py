@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tarfile
 from pathlib import Path, PurePosixPath
 
@@ -135,6 +137,28 @@ def test_record_is_read_from_an_offset_and_never_half(tmp_path: Path) -> None:
     assert [entry.event for entry in read_record(file, first[-1].offset)] == [
         EndEvent(3.0, "Completed", "Completed", "m")
     ]
+
+
+def test_record_has_no_half_event_when_the_disk_is_full(tmp_path: Path) -> None:
+    """What found no room is told to the writer; what comes later, when there is room again, can be read."""
+    script = """
+import resource, sys
+from pathlib import Path
+from stagemaker.jobs.record import MetricEvent, RecordWriter
+writer = RecordWriter(Path(sys.argv[1]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (200, resource.RLIM_INFINITY))
+try:
+    writer.write(*(MetricEvent(float(number), "m", 0.0) for number in range(100)))
+except OSError:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    writer.write(MetricEvent(100.0, "m", 0.0))
+"""
+    file = tmp_path / "record.jsonl"
+    subprocess.run([sys.executable, "-c", script, str(file)], check=True)
+    times = [entry.event.time for entry in read_record(file)]
+    assert times[-1] == 100.0
+    assert 1 < len(times) < 10
+    assert times[:-1] == [float(number) for number in range(len(times) - 1)]
 
 
 def test_lock_tells_a_living_runner(tmp_path: Path) -> None:

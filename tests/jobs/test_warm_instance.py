@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
+from stagemaker.contract.training import ChannelConfig
 from stagemaker.jobs import namespace
 from stagemaker.jobs.directory import JobDirectory
 from stagemaker.jobs.record import EndEvent, Entry, read_record
-from stagemaker.jobs.spec import Program, S3Uri, TrainingSpec
+from stagemaker.jobs.spec import FileSystemChannel, Program, S3Uri, TrainingSpec
 from stagemaker.jobs.supervisor import Supervisor
 from stagemaker.jobs.warm.instance import WarmInstance
 
@@ -35,6 +36,16 @@ print(json.dumps({
 }))
 heavy.seen = True
 sys.exit(os.environ["TRAINING_JOB_NAME"] == "fails" and 3)
+"""
+READING = """
+import errno, json, os
+import heavy
+seen = {"forked": heavy.loaded_by != os.getpid(), "content": open("/opt/ml/input/data/train/a.csv").read()}
+try:
+    open("/opt/ml/input/data/train/new", "w")
+except OSError as error:
+    seen["refused"] = errno.errorcode[error.errno]
+print(json.dumps(seen))
 """
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="containers are forked on Linux only")
@@ -174,6 +185,21 @@ def test_hosts_are_all_forked(tmp_path: Path, pool: Path, instance: WarmInstance
     reports = [report(directory, f"algo-{number}") for number in (1, 2)]
     assert [each["environment"]["CURRENT_HOST"] for each in reports] == ["algo-1", "algo-2"]
     assert all(each["forked"] for each in reports)
+
+
+@linux
+@pytest.mark.skipif(not namespace.available(), reason="this machine has no namespaces for us")
+def test_file_system_is_seen_by_a_copy_too(tmp_path: Path, pool: Path, instance: WarmInstance) -> None:
+    """A folder that stands for a file system is in its place, and `ro` cannot be written to."""
+    (tmp_path / "efs").mkdir()
+    (tmp_path / "efs" / "a.csv").write_text("1,2")
+    (pool / "algorithm.py").write_text(READING)
+    channels = (FileSystemChannel(ChannelConfig("train", None), tmp_path / "efs", writable=False),)
+    directory = job(tmp_path, "reads", pool, file_systems=channels)
+    instance.run(directory)
+    end = finish(directory)
+    assert end.status == "Completed", end.reason
+    assert report(directory) == {"forked": True, "content": "1,2", "refused": "EROFS"}
 
 
 @linux

@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
+import signal
+import sys
 import tarfile
 import time
 from collections.abc import Iterator
@@ -181,6 +184,28 @@ time.sleep(600)
     sagemaker.stop_training_job(TrainingJobName="hydra")
     assert account.settle("hydra")["TrainingJobStatus"] == "Stopped"
     assert archive_of(account, "hydra") == ["ready"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no process can be found")
+def test_nothing_is_left_of_a_job_whose_runner_is_killed(account: Account) -> None:
+    """Children in sessions of their own end too, before the job is over."""
+    script = """
+import pathlib, subprocess, sys
+children = [subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=new)
+            for new in (False, True)]
+pathlib.Path("/opt/ml/model/half").write_text(" ".join(str(child.pid) for child in children))
+pathlib.Path("/opt/ml/model/half").rename("/opt/ml/model/ready")
+children[0].wait()
+"""
+    sagemaker = account.client("sagemaker")
+    sagemaker.create_training_job(**account.request("lost", **account.script(script)))
+    wait_for_start(account, "lost")
+    folder = account.stage.folder.jobs / "us-east-1" / "lost"
+    children = (folder / "algo-1" / "opt" / "ml" / "model" / "ready").read_text().split()
+    assert [Path("/proc", pid).exists() for pid in children] == [True, True]
+    os.kill(int((folder / "runner.lock").read_text()), signal.SIGKILL)
+    assert account.settle("lost")["FailureReason"].startswith("InternalServerError")
+    assert not any(Path("/proc", pid).exists() for pid in children)
 
 
 def test_program_that_removes_its_own_tree(account: Account) -> None:

@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 from stagemaker.jobs import namespace
 from stagemaker.jobs.directory import JobDirectory
 from stagemaker.jobs.kept import KeptFolders
+from stagemaker.jobs.local_connection import local_address
 
 if TYPE_CHECKING:
     from tests.stage.conftest import Account
@@ -507,7 +508,7 @@ def test_retry_strategy_starts_a_lost_job_again(account: Account) -> None:
         **account.request("retry", {"sleep": "60"}, RetryStrategy={"MaximumRetryAttempts": 1})
     )
     lock = account.stage.folder.jobs / "us-east-1" / "retry" / "runner.lock"
-    killed: set[str] = set()
+    killed = {""}  # a lock that nobody has signed yet, or any more
     for _ in range(2):
 
         def training() -> bool:
@@ -593,13 +594,20 @@ def reach(address):
         return type(error).__name__
 with socket.create_server(("127.0.0.1", 0)) as own:
     seen = {"stage": reach(("127.0.0.1", port)), "own": reach(own.getsockname()), "far": reach(("192.0.2.1", 80))}
+with socket.socket(socket.AF_UNIX) as local:
+    try:
+        local.connect(os.environ["SOCKET"].replace("@", "\\0"))
+        seen["socket"] = "reached"
+    except OSError as error:
+        seen["socket"] = type(error).__name__
 seen["keys"] = [name for name in os.environ if name.startswith("AWS_") and "REGION" not in name]
 seen["input"] = sorted(p.name for p in pathlib.Path("/opt/ml/input/data/train").iterdir())
 pathlib.Path("/opt/ml/output/data/report.json").write_text(json.dumps(seen))
 """
     account.client("s3").put_object(Bucket="data", Key="in/a", Body=b"1")
     port = account.stage.endpoint.rpartition(":")[2]
-    members: dict[str, Any] = {"InputDataConfig": [account.channel("train", "in/")], "Environment": {"PORT": port}}
+    variables = {"PORT": port, "SOCKET": local_address("127.0.0.1", int(port)).replace("\0", "@")}
+    members: dict[str, Any] = {"InputDataConfig": [account.channel("train", "in/")], "Environment": variables}
     job = account.run("isolated", **account.script(script), **members, EnableNetworkIsolation=True)
     assert (job["TrainingJobStatus"], job.get("FailureReason")) == ("Completed", None)
     assert job["EnableNetworkIsolation"] is True
@@ -607,6 +615,7 @@ pathlib.Path("/opt/ml/output/data/report.json").write_text(json.dumps(seen))
     assert seen["own"] == "reached"
     assert seen["stage"] == "ConnectionRefusedError"
     assert seen["far"] != "reached"
-    assert (seen["keys"], seen["input"]) == ([], ["a"])
+    assert (seen["keys"], seen["input"], seen["socket"]) == ([], ["a"], "ConnectionRefusedError")
     account.run("open", **account.script(script), **members)
-    assert account.report("open")["stage"] == "reached"
+    seen = account.report("open")
+    assert (seen["stage"], seen["socket"]) == ("reached", "reached")

@@ -122,17 +122,18 @@ class JobDirectory:
         """Say in the lock that this process is the runner."""
         os.pwrite(handle, str(os.getpid()).encode(), 0)
 
-    def kill_runner(self) -> None:
-        """End a living runner, and on Linux its container with it."""
+    def kill_runner(self) -> bool:
+        """End a living runner, and on Linux its container with it; whether there was one that has said who it is."""
         give_up = time.monotonic() + _SIGNING_SECONDS
         while self.runner_lives():
             if pid := self.lock.read_text():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(int(pid), signal.SIGKILL)
-                return
+                return True
             if time.monotonic() > give_up:
-                return
+                break
             time.sleep(0.002)  # it has the lock, and is about to say who it is
+        return False
 
 
 def remove_tree(folder: Path) -> None:

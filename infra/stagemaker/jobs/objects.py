@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-from stagemaker.jobs.local_connection import LocalConnection, socket_of
+from stagemaker.jobs.local_connection import LocalConnection
 from stagemaker.jobs.object_stream import PATIENCE_SECONDS, ObjectStream
 from stagemaker.jobs.signing import sign_s3
 from stagemaker.jobs.spec import S3Uri
@@ -153,7 +153,7 @@ class ObjectClient:
     ) -> http.client.HTTPResponse:
         if self._connection is None:
             address = urlsplit(json.loads(self.stage_file.read_text())["endpoint"])
-            self._connection = _connection(self.stage_file, address.hostname or "", address.port)
+            self._connection = _connection(address.hostname or "", address.port)
         connection = self._connection
         amz = {name: value for name, value in extra.items() if name.startswith("x-amz-")}
         target, headers = sign_s3(
@@ -166,17 +166,15 @@ class ObjectClient:
         return connection.getresponse()
 
 
-def _connection(stage_file: Path, host: str, port: int | None) -> http.client.HTTPConnection:
-    """To the stage's own socket where there is one that answers, else to its port."""
-    if file := socket_of(stage_file):
-        local = LocalConnection(file, host, port, _SILENCE_SECONDS)
-        try:
-            local.connect()
-        except OSError:  # of a stage that was killed
-            local.close()
-        else:
-            return local
-    return http.client.HTTPConnection(host, port, timeout=_SILENCE_SECONDS)
+def _connection(host: str, port: int | None) -> http.client.HTTPConnection:
+    """To the stage's own socket where there is one, else to its port."""
+    local = LocalConnection(host, port, timeout=_SILENCE_SECONDS)
+    try:
+        local.connect()
+    except OSError:
+        local.close()
+        return http.client.HTTPConnection(host, port, timeout=_SILENCE_SECONDS)
+    return local
 
 
 def stage_endpoint(stage_file: Path) -> str:

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import gzip
 import os
+import stat
 import struct
 import tempfile
 import threading
@@ -110,18 +111,27 @@ class PipeFeeder(threading.Thread):
         return self._layout.data / f"{self._channel.config.name}_{epoch}"
 
     def _make(self, epoch: int) -> None:
+        """The FIFO of an epoch. Raises OSError; FileExistsError too when the program has put something there."""
+        if not self._layout.holds(self._layout.data):
+            raise OSError(errno.ELOOP, "The input folder has been replaced by a link")
         os.mkfifo(self._fifo(epoch), 0o600)
 
     def _opened(self, epoch: int) -> int | None:
-        """The writing end, as soon as somebody reads; None when nobody will."""
+        """The writing end, as soon as somebody reads; None when nobody will.
+
+        A program may put anything in its place: what is no FIFO is not written to, and links are not followed.
+        """
         while not self._over.is_set():
             try:
-                descriptor = os.open(self._fifo(epoch), os.O_WRONLY | os.O_NONBLOCK)
+                descriptor = os.open(self._fifo(epoch), os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
             except OSError as error:
                 if error.errno != errno.ENXIO:
                     raise
                 self._over.wait(_PAUSE)
             else:
+                if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+                    os.close(descriptor)
+                    raise OSError(errno.EINVAL, f"{self._fifo(epoch).name} is no FIFO any more")
                 os.set_blocking(descriptor, True)
                 _widen(descriptor)
                 return descriptor

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PROC = Path("/proc")
+_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _KILL_SECONDS = 30.0
 _OWN_THREADS = Path("/proc/self/task")
@@ -36,6 +37,32 @@ def adopt_orphans() -> None:
     """Let processes whose parent ends become children of this one, so that none of a job is ever lost."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def be_watched(lock: int) -> None:
+    """Go on in a child process. This one stays behind, to end what the child may leave when it is killed.
+
+    It keeps the `lock` until nothing is left, and then without the child's name in it: a pid may become somebody
+    else's. Call it before there is a thread. On Linux only: elsewhere no process can be found.
+    """
+    if sys.platform != "linux":
+        return
+    adopt_orphans()
+    watcher, child = os.getpid(), os.fork()
+    if child == 0:
+        adopt_orphans()
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != watcher:
+            os._exit(1)
+        return
+    code = 1
+    try:
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # until it is waited for, the pid is its own
+        os.ftruncate(lock, 0)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        kill_descendants()
+    finally:
+        os._exit(128 - code if code < 0 else code)
 
 
 def tree(root: int) -> list[Process]:

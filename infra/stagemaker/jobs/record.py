@@ -6,6 +6,7 @@ that they were read from is what counts after a power cut.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import threading
@@ -88,10 +89,17 @@ class RecordWriter:
         self._lock = threading.Lock()
 
     def write(self, *events: Event) -> None:
-        """Append `events` in one write, so that a reader never sees half of one for long."""
-        lines = "".join(json.dumps({"event": event.kind, **asdict(event)}) + "\n" for event in events)
+        """Append `events` in one write, so that a reader never sees half of one for long.
+
+        Raises OSError when not all of them are there. None is there by half: the next one would be damaged too.
+        """
+        lines = "".join(json.dumps({"event": event.kind, **asdict(event)}) + "\n" for event in events).encode()
         with self._lock:
-            self._file.write(lines.encode())
+            written = self._file.write(lines)
+            if written != len(lines):  # the disk is full
+                half = written - (lines.rfind(b"\n", 0, written) + 1)
+                os.truncate(self._file.name, self._file.seek(0, os.SEEK_END) - half)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._file.name)
             if any(event.durable for event in events):
                 os.fsync(self._file.fileno())
 

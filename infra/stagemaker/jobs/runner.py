@@ -33,7 +33,7 @@ from stagemaker.jobs.environment import container_environment, host_addresses, h
 from stagemaker.jobs.host import Host
 from stagemaker.jobs.launcher import Launcher, ProcessLauncher
 from stagemaker.jobs.objects import ObjectClient, ObjectsError
-from stagemaker.jobs.processes import adopt_orphans, kill_descendants
+from stagemaker.jobs.processes import be_watched, kill_descendants
 from stagemaker.jobs.record import EndEvent, RecordWriter, StatusEvent
 from stagemaker.jobs.selection import DownloadError, Share
 from stagemaker.jobs.spec import S3Uri, TrainingSpec
@@ -285,20 +285,21 @@ def _stopped(stop: Stopped, artifacts: str | None = None) -> EndEvent:
     return EndEvent(time.time(), "Stopped", stop.secondary, stop.message, model_artifacts=artifacts)
 
 
-def prepare() -> None:
-    """Make this process one that a job may be left to."""
+def prepare(lock: int) -> None:
+    """Make this process, which has the job's `lock`, one that a job may be left to. It is another one afterwards."""
     os.umask(0o077)
-    adopt_orphans()
+    be_watched(lock)
+    JobDirectory.sign_lock(lock)
 
 
 def main(arguments: list[str]) -> int:
     """Run the job in the folder `arguments[0]`; 3 when another runner has it already."""
     directory = JobDirectory(Path(arguments[0]))
     try:
-        directory.sign_lock(directory.take_lock())
+        lock = directory.take_lock()
     except BlockingIOError:
         return 3
-    prepare()
+    prepare(lock)
     TrainingRunner(directory, TrainingSpec.load(directory.spec), ProcessLauncher()).run()
     return 0
 

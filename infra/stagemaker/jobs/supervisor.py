@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,7 @@ RETRY_SECONDS = 2.0
 TICK_SECONDS = 0.03
 """Between two looks at the records of the running jobs; a look at one that has not grown is one stat."""
 RESTARTING = "Restarting"
+_LEAVING_SECONDS = 5.0
 
 Fold = Callable[[JobDirectory, Sequence[Entry]], None]
 
@@ -274,8 +276,11 @@ class _Running:
 
     def kill(self) -> None:
         """End the runner and, on Linux, its container with it."""
-        self.directory.kill_runner()
+        was_there = self.directory.kill_runner()
         if self.process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                # It still ends what the job has left.
+                self.process.wait(_LEAVING_SECONDS if was_there else 0)
             self.process.kill()
             self._reap()
 

@@ -7,8 +7,10 @@ shard is empty says so and leaves: the others train without it.
 from __future__ import annotations
 
 import logging
+import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,9 +21,12 @@ LOG = logging.getLogger(__name__)
 
 TRACKER_PORT = 9099
 """Where AWS's container listens on the first host; the second meeting is one port further."""
+DOORS = 100
+"""Ports further than a tracker: where its host says that the tracker listens."""
 _RETRIES = 12
 """Tries to reach the tracker; the library waits longer before each, about a minute and a half in all."""
 _TIMEOUT_SECONDS = 300
+_PAUSE = 0.02
 
 AddressOf = Callable[[str], str]
 
@@ -68,21 +73,45 @@ def meeting(cluster: Cluster, port: int, address_of: AddressOf) -> Iterator[None
     """All hosts, joined by a tracker on the first one."""
     tracker = None
     address = address_of(cluster.hosts[0])
-    if cluster.current == cluster.hosts[0]:
-        tracker = RabitTracker(len(cluster.hosts), host_ip=address, port=port, sortby="task", timeout=_TIMEOUT_SECONDS)
-        tracker.start()
-    with collective.CommunicatorContext(
-        dmlc_communicator="rabit",
-        dmlc_tracker_uri=address,
-        dmlc_tracker_port=port,
-        # Ranks go by task: the first host is rank 0, which writes the model.
-        dmlc_task_id=f"{cluster.hosts.index(cluster.current):04}",
-        dmlc_retry=_RETRIES,
-        dmlc_timeout=_TIMEOUT_SECONDS,
-    ):
-        yield
-    if tracker is not None:
-        tracker.wait_for()
+    with ExitStack() as closing:
+        if cluster.current == cluster.hosts[0]:
+            tracker = RabitTracker(
+                len(cluster.hosts), host_ip=address, port=port, sortby="task", timeout=_TIMEOUT_SECONDS
+            )
+            tracker.start()
+            with suppress(OSError):  # the others then find the tracker by the library's own tries
+                closing.enter_context(socket.create_server((address, port + DOORS), backlog=len(cluster.hosts)))
+        else:
+            await_door(address, port + DOORS)
+        with collective.CommunicatorContext(
+            dmlc_communicator="rabit",
+            dmlc_tracker_uri=address,
+            dmlc_tracker_port=port,
+            # Ranks go by task: the first host is rank 0, which writes the model.
+            dmlc_task_id=f"{cluster.hosts.index(cluster.current):04}",
+            dmlc_retry=_RETRIES,
+            dmlc_timeout=_TIMEOUT_SECONDS,
+        ):
+            yield
+        if tracker is not None:
+            tracker.wait_for()
+
+
+def await_door(address: str, port: int, patience: float = 60.0) -> None:
+    """Wait until somebody listens, for at most `patience` seconds.
+
+    Of a tracker that does not listen yet the library asks again after 2 s, then 4 s, and so on: two hosts that
+    begin at the same moment would spend most of a short training so. The tracker itself cannot be asked: whoever
+    connects to it counts as a host.
+    """
+    give_up = time.monotonic() + patience
+    while time.monotonic() < give_up:
+        try:
+            socket.create_connection((address, port), timeout=patience).close()
+        except OSError:
+            time.sleep(_PAUSE)
+        else:
+            return
 
 
 def is_master(cluster: Cluster) -> bool:

@@ -15,12 +15,13 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from stagemaker.contract.layout import Layout
 from stagemaker.jobs.launcher import Container, ProcessLauncher, prepare_child, whole_environment
-from stagemaker.jobs.namespace import Namespace
+from stagemaker.jobs.namespace import Mount, Namespace
 
 _READY = b"ready\n"
 _MOST_FILES = max(os.sysconf("SC_OPEN_MAX"), 4096)
@@ -48,7 +49,7 @@ class ForkedContainer:
     def begin(self, start: Mapping[str, Any]) -> None:
         """Let it become the container. Raises OSError when it cannot."""
         with self._channel:
-            self._channel.sendall(json.dumps(start).encode() + b"\n")
+            self._channel.sendall(json.dumps(start, default=str).encode() + b"\n")
             answer = self._channel.makefile("rb").readline()
         if answer != _READY:
             raise OSError(0, answer.decode("utf-8", "replace").strip() or "it has ended", str(start["arguments"]))
@@ -99,15 +100,12 @@ class ForkedLauncher:
             return ProcessLauncher().start(command, layout, environment, scratch, namespace)
         scratch.mkdir(parents=True, exist_ok=True)
         container = self._ready.pop(0)
-        inside = None
-        if namespace is not None:
-            inside = [str(namespace.base), str(namespace.hosts), str(namespace.stash), namespace.isolated]
         container.begin(
             {
                 "arguments": list(command[3:]),
                 "environment": whole_environment(environment, layout, scratch),
                 "folder": str(scratch),
-                "namespace": inside,
+                "namespace": asdict(namespace) if namespace is not None else None,
             }
         )
         return container
@@ -165,11 +163,21 @@ def _move_in(start: Mapping[str, Any], output: int) -> None:
     for each in (nothing, output):
         os.close(each)
     if start["namespace"]:
-        base, hosts, stash, isolated = start["namespace"]
-        prepare_child(Namespace(Path(base), Path(hosts), Path(stash), isolated=isolated))
+        prepare_child(_namespace(**start["namespace"]))
     os.environ.clear()
     os.environ.update(start["environment"])
     tempfile.tempdir = None
+
+
+def _namespace(*, base: str, hosts: str, stash: str, isolated: bool, mounts: Sequence[dict[str, Any]]) -> Namespace:
+    """From the JSON of one."""
+    return Namespace(
+        Path(base),
+        Path(hosts),
+        Path(stash),
+        isolated=isolated,
+        mounts=tuple(Mount(Path(each["source"]), each["target"], each["writable"]) for each in mounts),
+    )
 
 
 def _run(module: str, arguments: Sequence[str]) -> int:

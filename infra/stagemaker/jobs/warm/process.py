@@ -60,9 +60,8 @@ def _be_runner(directory: JobDirectory, lock: int, preloaded: tuple[str, ...]) -
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.setsid()
-        directory.sign_lock(lock)
         _move_in(directory)
-        prepare()
+        prepare(lock)
         spec = TrainingSpec.load(directory.spec)
         TrainingRunner(directory, spec, _launcher(spec, preloaded)).run()
     except BaseException:  # noqa: BLE001 - whatever it is, it must not go on as the process that it is a copy of
