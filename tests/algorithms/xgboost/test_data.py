@@ -14,6 +14,7 @@ import xgboost
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stagemaker.algorithms.xgboost import loading
 from stagemaker.algorithms.xgboost.arrow_tables import read_quickly
 from stagemaker.algorithms.xgboost.csv_records import _read_with_blanks, read_csv
 from stagemaker.algorithms.xgboost.libsvm_records import parse_libsvm, read_libsvm
@@ -238,6 +239,16 @@ def test_malformed_libsvm_lines(opt_ml: OptMl, line: str, fault: str) -> None:
     opt_ml.channel("train", f"1 0:1 1:2\n{line}\n", "text/libsvm")
     assert opt_ml.run({"num_round": 1}).reason == (
         f"ClientError: Failed to load libsvm data with exception:\nfile 'train.txt': line 2: {fault}"
+    )
+
+
+def test_more_columns_than_memory(opt_ml: OptMl, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One wrong column number is refused before the library takes all memory for the columns between."""
+    monkeypatch.setattr(loading, "_memory", lambda: 8 << 30)
+    job = opt_ml.channel("train", "1 0:2 1:3\n0 0:1 2147483640:4\n", "text/libsvm")
+    assert job.run({"num_round": 1}).reason == (
+        "ClientError: Failed to load libsvm data with exception:\n"
+        "2147483641 columns need more than 299 GB of memory, this machine has 8"
     )
 
 

@@ -19,6 +19,11 @@ from stagemaker.algorithms.xgboost.version import Version
 
 STATUSES = {200, 204, 400, 406, 415, 500}
 FRAME = struct.pack("<II", 0xCED7230A, 4)
+# A record by hand, {"values": {values: [1.0], keys: [2**64 - 1]}}: taken as it stands, it ended the server.
+_TENSOR = b"\x0a\x04" + struct.pack("<f", 1) + b"\x12\x0a" + b"\xff" * 9 + b"\x01"
+_ENTRY = b"\x0a\x06values" + b"\x12" + bytes([len(_TENSOR) + 2]) + b"\x12" + bytes([len(_TENSOR)]) + _TENSOR
+_RECORD = b"\x0a" + bytes([len(_ENTRY)]) + _ENTRY
+SPARSE_BEYOND = struct.pack("<II", 0xCED7230A, len(_RECORD)) + _RECORD + bytes(-len(_RECORD) % 4)
 CELLS = st.sampled_from(
     ["1", "-2.5", "", " ", "nan", "inf", "1e39", "x", '"', "0:1", "1:2", "-1:3", "9" * 30 + ":1", "1:"]
 )
@@ -54,6 +59,7 @@ def test_every_request_is_answered(folder: Path, environment: dict[str, Any]) ->
     @example(b"1 2147483648:1\n", "text/libsvm", None)
     @example(b"1 18446744073709551616:1\n", "text/libsvm", None)
     @example(b"1,2,3\n" * 3, "text/csv", "application/jsonlines")
+    @example(SPARSE_BEYOND, "application/x-recordio-protobuf", None)
     @given(BODIES, TYPES, ACCEPTS)
     def check(body: bytes, content_type: str | None, accept: str | None) -> None:
         answer = inference.invoke(body, content_type, accept)

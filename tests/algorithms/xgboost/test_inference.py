@@ -240,6 +240,20 @@ def test_bodies_that_are_not_what_they_claim(model: Path, body: bytes, kind: str
 
 
 @pytest.mark.parametrize(
+    ("body", "kind"), [(b"1,inf,3,4", "csv"), (b"1,2\n1,-1e39", "csv"), (b"0:1 2:inf", "libsvm")], ids=str
+)
+def test_infinity_is_refused(model: Path, body: bytes, kind: str) -> None:
+    """415 with the library's sentence, for every kind of model: AWS makes a matrix of the body, which refuses it."""
+    for booster in (fit("reg:squarederror"), fit("reg:squarederror", booster="gblinear")):
+        answer = serving(save(booster, model)).invoke(body, f"text/{kind}", None)
+        assert answer.status == 415
+        assert f"Loading {kind} data failed with Exception" in answer.body.decode()
+        assert answer.body.endswith(
+            b"Input data contains `inf` or a value too large, while `missing` is not set to `inf`"
+        )
+
+
+@pytest.mark.parametrize(
     ("content_type", "reason"),
     [
         ("application/json", "application/json is not an accepted ContentType: csv, libsvm, "),

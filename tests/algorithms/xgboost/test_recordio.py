@@ -109,6 +109,12 @@ class TestWithProtobuf:
                 lambda: record(features=([1.0], [], []), label=[1]) + record(features=([1.0], [], [])),
                 "1 labels for 2 records",
             ),
+            (lambda: record(features=([1.0], [], []), label=[1, 0]), "a record has 2 values in its label"),
+            (lambda: record(features=([1.0], [], []), label=[]) * 2, "a record has 0 values in its label"),
+            # Beyond the library's 32 bits: taken as they stand, these keys and widths end the process.
+            (lambda: record(features=([1.0], [2**31], [])), "a record has 2147483649 columns, more than 2147483648"),
+            (lambda: record(features=([1.0], [2**64 - 1], [])), "a record has 18446744073709551616 columns"),
+            (lambda: record(features=([1.0], [0], [2**64 - 1])), "a record has 18446744073709551615 columns"),
         ],
     )
     def test_bad_records(self, data: Callable[[], bytes], fault: str) -> None:

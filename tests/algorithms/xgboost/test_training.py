@@ -285,6 +285,19 @@ def test_early_stopping_keeps_the_best_rounds(opt_ml: OptMl, churn: Table, metri
     assert opt_ml.booster.attr("best_iteration") == str(best)
 
 
+def test_early_stopping_takes_a_metric_at_a_rank_the_wrong_way(opt_ml: OptMl, caplog: pytest.LogCaptureFixture) -> None:
+    """AWS's container finds `ndcg@1` in no list and minimizes it; here the log says so."""
+    lines = "".join(f"{row * 7 % 3} qid:{row // 10} 1:{row % 5} 2:{row * 3 % 11}\n" for row in range(60))
+    ranking = {"objective": "rank:ndcg", "early_stopping_rounds": 2, "num_round": 60}
+    for metric, warned in (("ndcg@1,ndcg", False), ("ndcg,ndcg@1", True)):
+        caplog.clear()
+        job = opt_ml.channel("train", lines, "libsvm").channel("validation", lines, "libsvm")
+        scores = job.run({**ranking, "eval_metric": metric}).scores(f"validation-{metric.split(',')[1]}")
+        best = int(np.argmin(scores) if warned else np.argmax(scores))
+        assert opt_ml.booster.num_boosted_rounds() == best + 1
+        assert ("takes less of ndcg@1 as better" in caplog.text) is warned
+
+
 def test_early_stopping_of_a_custom_metric_and_of_a_linear_model(opt_ml: OptMl, churn: Table) -> None:
     """A metric of the container's own can stop; a linear model is not cut back."""
     hyperparameters = {"objective": "binary:logistic", "early_stopping_rounds": 2, "num_round": 100}

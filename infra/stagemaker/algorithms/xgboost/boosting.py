@@ -149,6 +149,12 @@ def _callbacks(job: TrainingJob, run: Run, chosen: metrics.Metrics, first_round:
         missing = "a validation channel" if run.validation is None else "eval_metric"
         LOG.warning("early_stopping_rounds has no effect without %s.", missing)
         return callbacks
+    if chosen.is_taken_the_wrong_way:
+        LOG.warning(
+            "early_stopping_rounds takes less of %s as better, as AWS's container does for names with '@': "
+            "the model is cut back to its worst round. Name the metric without '@' last.",
+            chosen.stopping,
+        )
     callbacks.append(
         EarlyStopping(
             rounds=rounds,

@@ -16,14 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from stagemaker.algorithms.xgboost.records import Records, concatenate
+from stagemaker.algorithms.xgboost.records import MAX_COLUMNS, Records, concatenate
 
 Integers = NDArray[np.int64]
 
 _COMMENT = re.compile(rb"#[^\n]*")
 _QUERY = re.compile(rb"[ \t]qid:(\d+)(?=\s|$)")
 _TWO_COLONS = re.compile(rb":[^\s:]*:")
-_MAX_COLUMN = 2**31 - 1
 
 
 def read_libsvm(files: Iterable[Path]) -> Records:
@@ -63,7 +62,7 @@ def parse_libsvm(data: bytes) -> Records:
     is_feature[starts] = False
     is_feature[starts[label_tokens == 2] + 1] = False
     columns, values = numbers[is_feature].reshape(-1, 2).T
-    if not ((columns >= 0) & (columns <= _MAX_COLUMN) & (columns == np.floor(columns))).all():
+    if not ((columns >= 0) & (columns < MAX_COLUMNS) & (columns == np.floor(columns))).all():
         raise ValueError(_first_fault(data))
     matrix = sparse.csr_matrix(
         (values.astype(np.float32), columns.astype(np.int64), np.concatenate([[0], np.cumsum(features)])),
@@ -120,7 +119,7 @@ def _is_token(token: bytes, *, is_label: bool) -> bool:
             float(part)
     except ValueError:
         return False
-    return is_label or (parts[0].isdigit() and int(parts[0]) <= _MAX_COLUMN)
+    return is_label or (parts[0].isdigit() and int(parts[0]) < MAX_COLUMNS)
 
 
 def _together(parts: list[Records]) -> Records:

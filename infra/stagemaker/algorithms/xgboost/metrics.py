@@ -30,8 +30,17 @@ class Metrics:
 
     @property
     def maximizes(self) -> bool:
-        """Whether more is better for the metric that early stopping looks at."""
+        """Whether more is taken as better for the metric that early stopping looks at.
+
+        As in AWS's container, which looks the whole name up: `ndcg@5` is not in the list.
+        """
         return self.stopping in MAXIMIZED_METRICS
+
+    @property
+    def is_taken_the_wrong_way(self) -> bool:
+        """Whether that lookup misses a metric of which more is better."""
+        name, at, _ = (self.stopping or "").partition("@")
+        return bool(at) and name in MAXIMIZED_METRICS
 
 
 def choose(hyperparameters: Mapping[str, Any], version: Version) -> Metrics:

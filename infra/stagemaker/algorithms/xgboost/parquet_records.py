@@ -20,10 +20,14 @@ def read_parquet(files: Sequence[Path]) -> Records:
     """The records of all files, in order; null is a missing value.
 
     The columns are those of the first file; the other files' are found by name, and one that a file lacks
-    is null. Raises ValueError, OSError or TypeError for files that are not Parquet or hold other things
+    is null. Raises ValueError or TypeError for files that are not Parquet or hold other things
     than numbers.
     """
-    return _records(_values(parquet.read_table([str(file) for file in files], partitioning=None)))
+    try:
+        table = parquet.read_table([str(file) for file in files], partitioning=None)
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(_with_names(str(error), files)) from error
+    return _records(_values(table))
 
 
 def read_parquet_stream(stream: bytes) -> Records:
@@ -32,6 +36,13 @@ def read_parquet_stream(stream: bytes) -> Records:
     They must have the same number of columns, whatever their names. Raises as `read_parquet` does.
     """
     return _records(np.vstack([_values(parquet.read_table(pa.BufferReader(file))) for file in _split(stream)]))
+
+
+def _with_names(text: str, files: Sequence[Path]) -> str:
+    """Arrow's text, with the names of files instead of where they lie outside the container."""
+    for file in files:
+        text = text.replace(str(file), file.name)
+    return text
 
 
 def _values(table: pa.Table) -> Floats:

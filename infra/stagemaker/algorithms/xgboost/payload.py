@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import xgboost
 from scipy import sparse
 
 from stagemaker.algorithms.xgboost import content_types
@@ -33,11 +34,11 @@ def parse(body: bytes, content_type_header: str | None, trained_columns: int) ->
     content_type = content_types.parse(content_type_header)
     try:
         if content_type is ContentType.CSV:
-            return parse_csv(body.strip().decode("utf-8")), content_type
+            return _finite(parse_csv(body.strip().decode("utf-8"))), content_type
         if content_type is ContentType.LIBSVM:
-            return _libsvm(body.strip().decode("utf-8"), trained_columns), content_type
+            return _finite(_libsvm(body.strip().decode("utf-8"), trained_columns)), content_type
         if content_type is ContentType.RECORDIO_PROTOBUF:
-            return parse_recordio(body).features, content_type
+            return _finite(parse_recordio(body).features), content_type
     except Exception as error:
         kind, text = str(type(error)), str(error)
         where = f"Loading {content_type} data failed with Exception, please ensure data is in {content_type} format:"
@@ -70,6 +71,16 @@ def _delimiter(line: str) -> str:
         return sniff_delimiter(line[:_SNIFFED])
     except UserError:
         return ","
+
+
+def _finite(features: Any) -> Any:
+    """The same features. Raises XGBoostError for infinity.
+
+    The library's matrix, which AWS's container makes of a body, refuses it; prediction in place does not look.
+    """
+    if np.isinf(features.data if sparse.issparse(features) else features).any():
+        xgboost.DMatrix(features, nthread=1)
+    return features
 
 
 def _libsvm(text: str, trained_columns: int) -> Any:

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import sparse
 
 from stagemaker.algorithms.xgboost.record_schema import record_class
-from stagemaker.algorithms.xgboost.records import Records, concatenate
+from stagemaker.algorithms.xgboost.records import MAX_COLUMNS, Records, concatenate
 
 _MAGIC = 0xCED7230A
 _LENGTH_MASK = (1 << 29) - 1  # the top three bits are a continuation flag, always 0 in SageMaker's data
@@ -43,10 +43,10 @@ def parse_recordio(data: bytes) -> Records:
             raise ValueError("a record has no features['values']")
         rows.append(_tensor(record.features["values"]))
         if "values" in record.label:
-            labels.append(_tensor(record.label["values"])[0])
+            labels.append(_label(record.label["values"]))
     if not rows:
         raise ValueError("no records found")
-    label = np.concatenate(labels).astype(np.float32) if labels else None
+    label = np.array(labels, dtype=np.float32) if labels else None
     if label is not None and len(label) != len(rows):
         raise ValueError(f"{len(label)} labels for {len(rows)} records")
     if all(keys is None for _, keys, _ in rows):
@@ -81,6 +81,13 @@ def _frames(data: bytes) -> Iterator[bytes]:
         offset += 8 + length + -length % 4
 
 
+def _label(value: Any) -> float:
+    values, _, _ = _tensor(value)
+    if len(values) != 1:
+        raise ValueError(f"a record has {len(values)} values in its label")
+    return float(values[0])
+
+
 def _tensor(value: Any) -> tuple[Any, Any, int | None]:
     """Values, keys (None when dense) and the width, if stated, of a Value message."""
     kind = value.WhichOneof("value")
@@ -91,7 +98,7 @@ def _tensor(value: Any) -> tuple[Any, Any, int | None]:
     width = int(tensor.shape[-1]) if len(tensor.shape) else None
     # A row of zeros has neither values nor keys, only a shape.
     is_dense = len(tensor.keys) == 0 and len(values) > 0
-    return values, (None if is_dense else np.array(tensor.keys, dtype=np.int64)), width
+    return values, (None if is_dense else np.array(tensor.keys, dtype=np.uint64)), width
 
 
 def _sparse(rows: Sequence[tuple[Any, Any, int | None]]) -> Any:
@@ -101,7 +108,9 @@ def _sparse(rows: Sequence[tuple[Any, Any, int | None]]) -> Any:
         if len(columns) != len(values):
             raise ValueError(f"a record has {len(columns)} keys for {len(values)} values")
         needed = max(width or 0, int(columns.max()) + 1 if len(columns) else 0)
-        lines.append((values, columns, needed))
+        if needed > MAX_COLUMNS:
+            raise ValueError(f"a record has {needed} columns, more than {MAX_COLUMNS}")
+        lines.append((values, columns.astype(np.int64), needed))
     indptr = np.concatenate([[0], np.cumsum([len(values) for values, _, _ in lines])])
     values = np.concatenate([values for values, _, _ in lines]).astype(np.float32)
     columns = np.concatenate([columns for _, columns, _ in lines])

@@ -13,6 +13,9 @@ from scipy import sparse
 
 Floats = NDArray[np.float32]
 
+MAX_COLUMNS = 2**31
+"""Columns of sparse data. The library counts them in 32 bits and ends the process where a number does not fit."""
+
 
 @dataclass(frozen=True, slots=True)
 class Records:
