@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from stagemaker.jobs.images import ProcessImages
+from stagemaker.jobs.model_server import FaultKind
 from stagemaker.jobs.serving_instance import Fault
 from stagemaker.jobs.serving_spec import ContainerSpec, InstanceSpec, ModelData
 from stagemaker.jobs.spec import Program, S3Uri
@@ -217,3 +219,16 @@ def test_fault_of_the_stage_is_no_fault_of_the_model() -> None:
     reason = endpoint_failures.reason(VariantFaultError(plan().variants[0], Fault(None, detail="no more processes")))
     assert reason.startswith("Request to service failed. If failure persists after retry, contact customer support.")
     assert reason.endswith("(Stagemaker: no more processes)")
+
+
+def test_reason_names_what_is_ours_once() -> None:
+    """The problem of an image is a training job's whole sentence; of that only our own words stay."""
+    problem = ProcessImages((), None).program("nobody/has-this:1", "serve").problem
+    assert problem is not None
+    reason = endpoint_failures.reason(
+        VariantFaultError(plan().variants[0], Fault(FaultKind.IMAGE, "primary", 1, problem))
+    )
+    assert reason.startswith("The image 'image' does not exist. Please make sure all images included in the model")
+    assert reason.count("(Stagemaker: ") == 1
+    assert "no program for nobody/has-this:1" in reason
+    assert "Cannot pull" not in reason
