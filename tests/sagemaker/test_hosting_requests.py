@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,8 @@ from stagemaker.jobs.model_server import FaultKind
 from stagemaker.jobs.serving_instance import Fault
 from stagemaker.jobs.serving_spec import ContainerSpec, InstanceSpec, ModelData
 from stagemaker.jobs.spec import Program, S3Uri
-from stagemaker.sagemaker import endpoint_document, endpoint_failures, endpoint_traffic, model_request
-from stagemaker.sagemaker.fleet_deployed import VariantFaultError
+from stagemaker.sagemaker import endpoint_document, endpoint_failures, endpoint_sizes, endpoint_traffic, model_request
+from stagemaker.sagemaker.fleet_deployed import Fleet, VariantFaultError
 from stagemaker.sagemaker.fleet_plan import FleetPlan, VariantPlan
 from stagemaker.sagemaker.invocation_route import Capture, ExecutionMode
 from stagemaker.sagemaker.model_spec import instance_spec
@@ -186,6 +188,33 @@ def test_size_keeps_the_first_instances() -> None:
     assert len(set(grown.instances)) == 4
     assert variant.sized(1).instances == variant.instances[:1]
     assert plan().containers == 3
+
+
+def test_some_variant_keeps_a_weight() -> None:
+    """An endpoint without any would answer no request; a variant alone may have none."""
+    without = endpoint_sizes.resized(plan(), [{"VariantName": "A", "DesiredWeight": 0.0}])
+    endpoint_sizes.check_weights(without)
+    nothing = endpoint_sizes.resized(without, [{"VariantName": "B", "DesiredWeight": 0.0}])
+    with pytest.raises(AwsError, match="needs a weight above 0"):
+        endpoint_sizes.check_weights(nothing)
+    # What an update retains may be just the variant that had none.
+    only = replace(plan(), variants=plan().variants[:1])
+    with pytest.raises(AwsError, match="needs a weight above 0"):
+        endpoint_sizes.check_weights(endpoint_sizes.retaining(only, without, set()))
+    endpoint_sizes.check_weights(endpoint_sizes.retaining(only, without, {"DesiredWeight"}))
+
+
+def test_share_of_a_fleet_is_one_of_all_traffic(tmp_path: Path) -> None:
+    """While traffic shifts, whatever the weights of the two configurations add up to; alone, weights are as given."""
+
+    async def story() -> None:
+        fleet = Fleet(plan(), tmp_path, asyncio.Semaphore(1), lambda: None, lambda _variant, _event: None)
+        assert [route.weight for route in fleet.routes()] == [1.0, 0.5]
+        assert [route.weight for route in fleet.routes(0.3)] == pytest.approx([0.2, 0.1])
+        fleet.plan = endpoint_sizes.resized(plan(), [{"VariantName": name, "DesiredWeight": 0.0} for name in "AB"])
+        assert [route.weight for route in fleet.routes(0.3)] == [0.0, 0.0]
+
+    asyncio.run(story())
 
 
 @pytest.mark.parametrize(
