@@ -25,9 +25,9 @@ from botocore.credentials import Credentials
 from fast_container import write_image
 from measure import machine
 from stagemaker.environment import Who, stage_environment
-from stagemaker.sagemaker.invocation_http import Connection, open_connection, request_bytes
-from stagemaker.sagemaker.invocation_pool import Pool
-from stagemaker.sagemaker.invocation_route import Container
+from stagemaker.sagemaker.runtime.connection import Connection, open_connection, request_bytes
+from stagemaker.sagemaker.runtime.pool import Pool
+from stagemaker.sagemaker.runtime.route import Container
 from stagemaker.testing import RunningStage, start_stage
 
 NAME = "bench"

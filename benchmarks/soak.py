@@ -29,7 +29,7 @@ from botocore.credentials import Credentials
 from fast_container import write_image
 from measure import machine
 from stagemaker.environment import Who, stage_environment
-from stagemaker.sagemaker.invocation_http import Connection, ContainerAnswer, ContainerError, open_connection
+from stagemaker.sagemaker.runtime.connection import Connection, ContainerAnswer, ContainerError, open_connection
 from stagemaker.testing import RunningStage, start_stage
 
 ENDPOINTS = ("shop", "line")

@@ -17,7 +17,7 @@ import uuid
 from pathlib import Path
 
 from measure import HEAD, Comparison, compare, machine, seconds
-from stagemaker.sagemaker.tuning_search import definition_seed
+from stagemaker.sagemaker.tuning.search import definition_seed
 from stagemaker.search.ranges import Continuous, Integer, Space
 from stagemaker.search.strategy import Strategy, propose
 from stagemaker.search.trial import Trial

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from functions import BRANIN_LEAST, HARTMANN_LEAST, branin, hartmann
 from measure import machine
-from stagemaker.sagemaker.tuning_search import definition_seed
+from stagemaker.sagemaker.tuning.search import definition_seed
 from stagemaker.search import stopping
 from stagemaker.search.ranges import Continuous, Integer, Range, Scaling, Space, Value, Values
 from stagemaker.search.strategy import Strategy, propose

@@ -12,16 +12,12 @@ from pathlib import Path
 from stagemaker.backing.services import SERVICES
 from stagemaker.cloudwatch.service import CloudWatchService
 from stagemaker.logs.service import LogsService
-from stagemaker.sagemaker import (
-    endpoint,
-    endpoint_config,
-    model_request,
-    runtime,
-    training_request,
-    transform_request,
-    tuning_request,
-)
 from stagemaker.sagemaker.honoured import rows
+from stagemaker.sagemaker.hosting import endpoint, endpoint_config, model_request
+from stagemaker.sagemaker.runtime import api as runtime
+from stagemaker.sagemaker.training import request as training_request
+from stagemaker.sagemaker.transform import request as transform_request
+from stagemaker.sagemaker.tuning import request as tuning_request
 from stagemaker.store import Store
 from stagemaker_labs import lab
 

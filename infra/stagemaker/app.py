@@ -20,24 +20,24 @@ from stagemaker.identity.keys import KeyFile
 from stagemaker.identity.room import Identity
 from stagemaker.identity.seed import RegisterAccessKey
 from stagemaker.jobs.images import Algorithm, ProcessImages
-from stagemaker.jobs.model_server import STOP_SECONDS
+from stagemaker.jobs.serving.model_server import STOP_SECONDS
 from stagemaker.jobs.spec import MetricDefinition
 from stagemaker.jobs.tunable import Tunable, TuningRules
 from stagemaker.logs.service import LogsService
-from stagemaker.sagemaker.data_capture import DataCapture
 from stagemaker.sagemaker.documents import Documents
-from stagemaker.sagemaker.endpoint import Endpoints, Ground
-from stagemaker.sagemaker.endpoint_config import EndpointConfigs
-from stagemaker.sagemaker.fleet import Fleets
-from stagemaker.sagemaker.invocation_metrics import InvocationMetrics
-from stagemaker.sagemaker.invocation_pool import Pool
-from stagemaker.sagemaker.model import Models
+from stagemaker.sagemaker.hosting.endpoint import Endpoints, Ground
+from stagemaker.sagemaker.hosting.endpoint_config import EndpointConfigs
+from stagemaker.sagemaker.hosting.fleet import Fleets
+from stagemaker.sagemaker.hosting.model import Models
 from stagemaker.sagemaker.quotas import Quotas
-from stagemaker.sagemaker.runtime import Runtime
+from stagemaker.sagemaker.runtime.api import Runtime
+from stagemaker.sagemaker.runtime.data_capture import DataCapture
+from stagemaker.sagemaker.runtime.metrics import InvocationMetrics
+from stagemaker.sagemaker.runtime.pool import Pool
 from stagemaker.sagemaker.service import SageMakerService
-from stagemaker.sagemaker.training_job import Neighbours, TrainingJobs
-from stagemaker.sagemaker.transform_job import TransformJobs, TransformNeighbours
-from stagemaker.sagemaker.tuning_job import TuningJobs
+from stagemaker.sagemaker.training.job import Neighbours, TrainingJobs
+from stagemaker.sagemaker.transform.job import TransformJobs, TransformNeighbours
+from stagemaker.sagemaker.tuning.job import TuningJobs
 from stagemaker.settings import AuthMode, Settings
 from stagemaker.state import StateFolder
 from stagemaker.store import Store

@@ -258,7 +258,7 @@ def _status(options: argparse.Namespace) -> int:
     folder = StateFolder(options.state)
     running = folder.running()
     if running:
-        from stagemaker.sagemaker import endpoint_status  # botocore's shapes: only a stage that runs has endpoints
+        from stagemaker.sagemaker.hosting import endpoint_status  # only a stage that runs has any
 
         endpoints = endpoint_status.endpoints(folder.database)
     if options.json:

@@ -12,7 +12,7 @@ import pytest
 from stagemaker.gateway import gateway as gateway_module
 from stagemaker.gateway.control import Control
 from stagemaker.gateway.gateway import Gateway
-from stagemaker.sagemaker.runtime import LARGEST_BODY, Runtime
+from stagemaker.sagemaker.runtime.api import LARGEST_BODY, Runtime
 
 SCOPE = {
     "type": "http",

@@ -8,7 +8,7 @@ import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from stagemaker.sagemaker.invocation_route import Container
+from stagemaker.sagemaker.runtime.route import Container
 
 _LOOPBACK = "127.0.0.1"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stagemaker.contract.layout import Layout
-from stagemaker.jobs.warm_cache import give_cache, take_cache
+from stagemaker.jobs.warm.cache import give_cache, take_cache
 
 
 @pytest.fixture

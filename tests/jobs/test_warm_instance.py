@@ -18,7 +18,7 @@ from stagemaker.jobs.directory import JobDirectory
 from stagemaker.jobs.record import EndEvent, Entry, read_record
 from stagemaker.jobs.spec import Program, S3Uri, TrainingSpec
 from stagemaker.jobs.supervisor import Supervisor
-from stagemaker.jobs.warm_instance import WarmInstance
+from stagemaker.jobs.warm.instance import WarmInstance
 
 LIBRARY = "import os\nloaded_by = os.getpid()\n"
 PROGRAM = """

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from stagemaker.jobs.serving_spec import InstanceSpec
+from stagemaker.jobs.serving.spec import InstanceSpec
 from stagemaker.sagemaker.bill import Group, Line, as_json, as_text, bill, grouped
 from stagemaker.sagemaker.documents import Documents
-from stagemaker.sagemaker.endpoint_hours import EndpointHours, Hours
-from stagemaker.sagemaker.fleet_plan import FleetPlan, VariantPlan
+from stagemaker.sagemaker.hosting.endpoint_hours import EndpointHours, Hours
+from stagemaker.sagemaker.hosting.fleet_plan import FleetPlan, VariantPlan
 from stagemaker.sagemaker.instance_types import instance_types
-from stagemaker.sagemaker.ledger import Ledger
-from stagemaker.sagemaker.training_job import TRAINING_JOB
-from stagemaker.sagemaker.transform_job import TRANSFORM_JOB
+from stagemaker.sagemaker.training.job import TRAINING_JOB
+from stagemaker.sagemaker.training.ledger import Ledger
+from stagemaker.sagemaker.transform.job import TRANSFORM_JOB
 from stagemaker.store import Store
 
 KIND = "ml.m5.large"

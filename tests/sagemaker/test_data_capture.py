@@ -14,9 +14,9 @@ import pytest
 from fake_containers import until
 
 from stagemaker.ports import Credentials, PortError
-from stagemaker.sagemaker import data_capture
-from stagemaker.sagemaker.data_capture import DataCapture, Payload, Record, lines
-from stagemaker.sagemaker.invocation_route import Capture
+from stagemaker.sagemaker.runtime import data_capture
+from stagemaker.sagemaker.runtime.data_capture import DataCapture, Payload, Record, lines
+from stagemaker.sagemaker.runtime.route import Capture
 
 ROLE = "arn:aws:iam::123456789012:role/model"
 CAPTURE = Capture(100, "bucket", "captured/", ROLE, request=True, response=True)

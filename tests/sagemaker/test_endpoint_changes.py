@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from stagemaker.jobs.serving_spec import ContainerSpec, InstanceSpec
+from stagemaker.jobs.serving.spec import ContainerSpec, InstanceSpec
 from stagemaker.jobs.spec import Program
 from stagemaker.ports import Credentials, Datum
 from stagemaker.sagemaker.documents import Document, Documents
-from stagemaker.sagemaker.endpoint_changes import EndpointChanges
-from stagemaker.sagemaker.endpoint_document import ENDPOINT, STATE_CHANGE
-from stagemaker.sagemaker.fleet import Fleets
-from stagemaker.sagemaker.fleet_plan import FleetPlan, VariantPlan
-from stagemaker.sagemaker.fleet_plans import FleetPlans, PlanRole
+from stagemaker.sagemaker.hosting.endpoint_changes import EndpointChanges
+from stagemaker.sagemaker.hosting.endpoint_document import ENDPOINT, STATE_CHANGE
+from stagemaker.sagemaker.hosting.fleet import Fleets
+from stagemaker.sagemaker.hosting.fleet_plan import FleetPlan, VariantPlan
+from stagemaker.sagemaker.hosting.fleet_plans import FleetPlans, PlanRole
 from stagemaker.sagemaker.state_changes import StateChanges
 from stagemaker.store import Store
 
@@ -171,7 +171,7 @@ def test_update_that_takes_too_long_goes_back(scene: Scene) -> None:
 
 def test_disk_that_refuses_the_end_of_a_change_is_asked_again(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """The endpoint serves all the same, and its document follows as soon as it can."""
-    from stagemaker.sagemaker import endpoint_changes
+    from stagemaker.sagemaker.hosting import endpoint_changes
     from stagemaker.wire.errors import AwsError
 
     monkeypatch.setattr(endpoint_changes, "_RETRY_SECONDS", 0.0)

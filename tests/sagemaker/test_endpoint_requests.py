@@ -15,11 +15,11 @@ from botocore.exceptions import ClientError
 from stagemaker.jobs.spec import Program
 from stagemaker.ports import Credentials, Datum
 from stagemaker.sagemaker.documents import Documents
-from stagemaker.sagemaker.endpoint import Endpoints, Ground
-from stagemaker.sagemaker.endpoint_config import ENDPOINT_CONFIG, EndpointConfigs
-from stagemaker.sagemaker.endpoint_document import ENDPOINT
-from stagemaker.sagemaker.fleet import Fleets
-from stagemaker.sagemaker.model import MODEL
+from stagemaker.sagemaker.hosting.endpoint import Endpoints, Ground
+from stagemaker.sagemaker.hosting.endpoint_config import ENDPOINT_CONFIG, EndpointConfigs
+from stagemaker.sagemaker.hosting.endpoint_document import ENDPOINT
+from stagemaker.sagemaker.hosting.fleet import Fleets
+from stagemaker.sagemaker.hosting.model import MODEL
 from stagemaker.sagemaker.quotas import Quotas
 from stagemaker.sagemaker.service import SageMakerService
 from stagemaker.store import Store

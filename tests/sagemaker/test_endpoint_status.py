@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stagemaker.jobs.serving_spec import InstanceSpec
+from stagemaker.jobs.serving.spec import InstanceSpec
 from stagemaker.sagemaker.documents import Documents
-from stagemaker.sagemaker.endpoint_document import ENDPOINT
-from stagemaker.sagemaker.endpoint_status import EndpointStatus, as_text, endpoints
-from stagemaker.sagemaker.fleet_plan import FleetPlan, VariantPlan
-from stagemaker.sagemaker.fleet_plans import FleetPlans, PlanRole
+from stagemaker.sagemaker.hosting.endpoint_document import ENDPOINT
+from stagemaker.sagemaker.hosting.endpoint_status import EndpointStatus, as_text, endpoints
+from stagemaker.sagemaker.hosting.fleet_plan import FleetPlan, VariantPlan
+from stagemaker.sagemaker.hosting.fleet_plans import FleetPlans, PlanRole
 from stagemaker.sagemaker.instance_types import instance_types
 from stagemaker.store import Store
 

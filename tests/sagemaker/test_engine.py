@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stagemaker.jobs.record import MetricEvent
-from stagemaker.sagemaker import transitions
 from stagemaker.sagemaker.documents import Documents
 from stagemaker.sagemaker.honoured import HONOURED, Entry, Only, Recorded, Refused, refuse_unhonoured, rows
 from stagemaker.sagemaker.instance_types import needs_accelerator
 from stagemaker.sagemaker.listing import list_resources
-from stagemaker.sagemaker.training_events import apply_metric
-from stagemaker.sagemaker.training_job import TRAINING_JOB
-from stagemaker.sagemaker.training_request import HONOURED_MEMBERS
+from stagemaker.sagemaker.training import transitions
+from stagemaker.sagemaker.training.events import apply_metric
+from stagemaker.sagemaker.training.job import TRAINING_JOB
+from stagemaker.sagemaker.training.request import HONOURED_MEMBERS
 from stagemaker.store import Store
 from stagemaker.wire.errors import AwsError
 from stagemaker.wire.message import Caller, Context

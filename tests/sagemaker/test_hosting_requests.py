@@ -10,15 +10,21 @@ from typing import Any
 import pytest
 
 from stagemaker.jobs.images import ProcessImages
-from stagemaker.jobs.model_server import FaultKind
-from stagemaker.jobs.serving_instance import Fault
-from stagemaker.jobs.serving_spec import ContainerSpec, InstanceSpec, ModelData
+from stagemaker.jobs.serving.instance import Fault
+from stagemaker.jobs.serving.model_server import FaultKind
+from stagemaker.jobs.serving.spec import ContainerSpec, InstanceSpec, ModelData
 from stagemaker.jobs.spec import Program, S3Uri
-from stagemaker.sagemaker import endpoint_document, endpoint_failures, endpoint_sizes, endpoint_traffic, model_request
-from stagemaker.sagemaker.fleet_deployed import Fleet, VariantFaultError
-from stagemaker.sagemaker.fleet_plan import FleetPlan, VariantPlan
-from stagemaker.sagemaker.invocation_route import Capture, ExecutionMode
-from stagemaker.sagemaker.model_spec import instance_spec
+from stagemaker.sagemaker.hosting import (
+    endpoint_document,
+    endpoint_failures,
+    endpoint_sizes,
+    endpoint_traffic,
+    model_request,
+)
+from stagemaker.sagemaker.hosting.fleet_deployed import Fleet, VariantFaultError
+from stagemaker.sagemaker.hosting.fleet_plan import FleetPlan, VariantPlan
+from stagemaker.sagemaker.hosting.model_spec import instance_spec
+from stagemaker.sagemaker.runtime.route import Capture, ExecutionMode
 from stagemaker.wire.errors import AwsError
 
 ROLE = "arn:aws:iam::123456789012:role/r"

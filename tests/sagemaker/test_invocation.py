@@ -20,12 +20,16 @@ from botocore.exceptions import ClientError
 from fake_containers import Behaviour, FakeContainer, Seen, fake_container, http
 
 from stagemaker.ports import Credentials, Datum
-from stagemaker.sagemaker import invocation, invocation_errors, invocation_http, invocation_pool, runtime
-from stagemaker.sagemaker.data_capture import DataCapture
-from stagemaker.sagemaker.invocation_errors import write_error
-from stagemaker.sagemaker.invocation_metrics import InvocationMetrics
-from stagemaker.sagemaker.invocation_route import Capture, Container, ExecutionMode, Instance, Route, VariantRoute
-from stagemaker.sagemaker.runtime import Runtime
+from stagemaker.sagemaker.runtime import api as runtime
+from stagemaker.sagemaker.runtime import connection as invocation_http
+from stagemaker.sagemaker.runtime import errors as invocation_errors
+from stagemaker.sagemaker.runtime import invocation
+from stagemaker.sagemaker.runtime import pool as invocation_pool
+from stagemaker.sagemaker.runtime.api import Runtime
+from stagemaker.sagemaker.runtime.data_capture import DataCapture
+from stagemaker.sagemaker.runtime.errors import write_error
+from stagemaker.sagemaker.runtime.metrics import InvocationMetrics
+from stagemaker.sagemaker.runtime.route import Capture, Container, ExecutionMode, Instance, Route, VariantRoute
 from stagemaker.wire.errors import AwsError
 from stagemaker.wire.message import Reply, Request
 

@@ -7,8 +7,8 @@ from collections import Counter
 
 import pytest
 
-from stagemaker.sagemaker.invocation_choice import Chooser
-from stagemaker.sagemaker.invocation_route import Instance, VariantRoute
+from stagemaker.sagemaker.runtime.choice import Chooser
+from stagemaker.sagemaker.runtime.route import Instance, VariantRoute
 
 CHOICES = 10_000
 INSTANCES = tuple(Instance(f"i-{number}", ()) for number in range(3))

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 from fake_containers import Answer, FakeContainer, Seen, fake_container, http, until
 
-from stagemaker.sagemaker import invocation_pool
-from stagemaker.sagemaker.invocation_http import (
+from stagemaker.sagemaker.runtime import pool as invocation_pool
+from stagemaker.sagemaker.runtime.connection import (
     LARGEST_ANSWER,
     BrokenOffError,
     ContainerAnswer,
@@ -19,8 +19,8 @@ from stagemaker.sagemaker.invocation_http import (
     TooLargeError,
     request_bytes,
 )
-from stagemaker.sagemaker.invocation_pool import CrowdedError, Pool
-from stagemaker.sagemaker.invocation_route import Container
+from stagemaker.sagemaker.runtime.pool import CrowdedError, Pool
+from stagemaker.sagemaker.runtime.route import Container
 
 REQUEST = request_bytes("localhost", [("content-type", "text/csv")], b"1,2")
 LONG = 60.0

@@ -12,8 +12,8 @@ from fake_containers import until
 
 from stagemaker.cloudwatch.service import CloudWatchService
 from stagemaker.ports import Datum
-from stagemaker.sagemaker import invocation_metrics
-from stagemaker.sagemaker.invocation_metrics import InvocationMetrics, Observed, Source, condensed
+from stagemaker.sagemaker.runtime import metrics as invocation_metrics
+from stagemaker.sagemaker.runtime.metrics import InvocationMetrics, Observed, Source, condensed
 from stagemaker.store import Store
 from stagemaker.wire.errors import AwsError
 

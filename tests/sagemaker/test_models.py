@@ -10,8 +10,8 @@ from botocore.exceptions import ClientError
 
 from stagemaker.ports import Credentials, PortError
 from stagemaker.sagemaker.documents import Documents
-from stagemaker.sagemaker.endpoint_config import EndpointConfigs
-from stagemaker.sagemaker.model import Models
+from stagemaker.sagemaker.hosting.endpoint_config import EndpointConfigs
+from stagemaker.sagemaker.hosting.model import Models
 from stagemaker.sagemaker.service import SageMakerService
 from stagemaker.store import Store
 

@@ -19,11 +19,11 @@ from stagemaker.jobs.transform.runner import STARTED, STOPPING
 from stagemaker.jobs.transform.spec import Split, Strategy, TransformSpec
 from stagemaker.ports import Credentials, Datum, PortError
 from stagemaker.sagemaker.documents import Documents
-from stagemaker.sagemaker.model import MODEL
+from stagemaker.sagemaker.hosting.model import MODEL
 from stagemaker.sagemaker.quotas import Quotas
 from stagemaker.sagemaker.service import SageMakerService
-from stagemaker.sagemaker.transform_job import TRANSFORM_JOB, TransformJobs, TransformNeighbours
-from stagemaker.sagemaker.transform_request import HONOURED_MEMBERS
+from stagemaker.sagemaker.transform.job import TRANSFORM_JOB, TransformJobs, TransformNeighbours
+from stagemaker.sagemaker.transform.request import HONOURED_MEMBERS
 from stagemaker.store import Store
 from stagemaker.wire.model import load_service_model
 

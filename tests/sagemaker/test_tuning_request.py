@@ -9,9 +9,9 @@ import pytest
 
 from stagemaker.app import ALGORITHMS
 from stagemaker.jobs.images import ProcessImages
-from stagemaker.sagemaker import tuning_request
 from stagemaker.sagemaker.honoured import refuse_unhonoured
-from stagemaker.sagemaker.tuning_definition import Definition, jobs_wanted, read_definitions
+from stagemaker.sagemaker.tuning import request as tuning_request
+from stagemaker.sagemaker.tuning.definition import Definition, jobs_wanted, read_definitions
 from stagemaker.search.ranges import Continuous, Integer
 from stagemaker.wire.errors import AwsError
 from stagemaker.wire.model import load_service_model

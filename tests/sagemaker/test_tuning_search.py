@@ -15,10 +15,10 @@ import pytest
 from stagemaker.jobs.images import ProcessImages
 from stagemaker.jobs.record import EndEvent, Event, MetricEvent
 from stagemaker.sagemaker.documents import Documents
-from stagemaker.sagemaker.training_events import apply
-from stagemaker.sagemaker.training_job import TRAINING_JOB, TrainingJobs
-from stagemaker.sagemaker.tuning_job import TUNING_JOB, TuningJobs
-from stagemaker.sagemaker.tuning_search import RETRY_SECONDS
+from stagemaker.sagemaker.training.events import apply
+from stagemaker.sagemaker.training.job import TRAINING_JOB, TrainingJobs
+from stagemaker.sagemaker.tuning.job import TUNING_JOB, TuningJobs
+from stagemaker.sagemaker.tuning.search import RETRY_SECONDS
 from stagemaker.store import Store
 from stagemaker.wire.errors import AwsError, ValidationError
 from stagemaker.wire.message import Caller, Context
@@ -355,7 +355,7 @@ def test_warm_start_learns_from_the_parents_jobs(stage: Stage) -> None:
         await stage.create(name="child", Strategy="Bayesian", WarmStartConfig=warm)
         search = stage.tuning._search
         child = stage.described("child")
-        from stagemaker.sagemaker.tuning_definition import read_definitions
+        from stagemaker.sagemaker.tuning.definition import read_definitions
 
         (definition,) = read_definitions(child, ProcessImages(()))
         parents = search.warm_start.parents(REGION, child, definition)

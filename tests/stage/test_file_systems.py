@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stagemaker.jobs import namespace
-from stagemaker.sagemaker.file_systems import file_system_channels
+from stagemaker.sagemaker.training.file_systems import file_system_channels
 from stagemaker.wire.errors import ValidationError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from stagemaker.sagemaker.tuning_search import definition_seed
+from stagemaker.sagemaker.tuning.search import definition_seed
 from stagemaker.search.ranges import Continuous, Integer, texts
 from stagemaker.search.strategy import Strategy, propose
 from stagemaker.search.trial import Trial

@@ -35,9 +35,9 @@ from stagemaker.identity.observation import is_observed
 from stagemaker.identity.principal import PrincipalKind
 from stagemaker.identity.room import Identity
 from stagemaker.identity.s3_routes import streams as is_object_upload
-from stagemaker.sagemaker.invocation_errors import write_error
-from stagemaker.sagemaker.runtime import LARGEST_BODY as LARGEST_INVOCATION
-from stagemaker.sagemaker.runtime import Runtime, too_large
+from stagemaker.sagemaker.runtime.api import LARGEST_BODY as LARGEST_INVOCATION
+from stagemaker.sagemaker.runtime.api import Runtime, too_large
+from stagemaker.sagemaker.runtime.errors import write_error
 from stagemaker.wire.api import Api
 from stagemaker.wire.errors import AwsError
 from stagemaker.wire.message import Context, Reply, Request

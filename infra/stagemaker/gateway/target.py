@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 
-from stagemaker.sagemaker.runtime import Runtime
+from stagemaker.sagemaker.runtime.api import Runtime
 from stagemaker.wire.message import Request
 
 _SCOPE = re.compile(r"Credential=([^/,\s]+)/(\d{8})/([a-z0-9\-]+)/([a-z0-9\-]+)/aws4_request")

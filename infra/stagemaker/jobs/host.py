@@ -21,7 +21,7 @@ from stagemaker.jobs.record import LogEvent, RecordWriter
 from stagemaker.jobs.selection import DownloadError, Share
 from stagemaker.jobs.spec import TrainingSpec
 from stagemaker.jobs.usage import UsageMeter
-from stagemaker.jobs.warm_cache import give_cache, take_cache
+from stagemaker.jobs.warm.cache import give_cache, take_cache
 
 if TYPE_CHECKING:
     from stagemaker.jobs.pipe import PipeFeeder

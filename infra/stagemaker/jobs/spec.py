@@ -66,7 +66,7 @@ class Program:
     trusted: bool = False
     problem: str | None = None
     preload: tuple[str, ...] = ()
-    """Modules that a kept instance imports ahead for `python -m MODULE`; see `warm_process`."""
+    """Modules that a kept instance imports ahead for `python -m MODULE`; see `warm/process.py`."""
 
     @property
     def module(self) -> str | None:

@@ -16,7 +16,7 @@ from stagemaker.jobs.directory import JobDirectory
 from stagemaker.jobs.endings import INTERNAL_ERROR
 from stagemaker.jobs.record import EndEvent, Entry, RecordError, RecordWriter, StatusEvent, read_record
 from stagemaker.jobs.spec import SpecError, TrainingSpec
-from stagemaker.jobs.warm_instance import WarmInstance
+from stagemaker.jobs.warm.instance import WarmInstance
 
 _LOG = logging.getLogger(__name__)
 

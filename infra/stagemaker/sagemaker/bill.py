@@ -9,15 +9,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from stagemaker.sagemaker import transitions
 from stagemaker.sagemaker.documents import Document, Documents
-from stagemaker.sagemaker.endpoint_hours import EndpointHours, Hours
+from stagemaker.sagemaker.hosting.endpoint_hours import EndpointHours, Hours
 from stagemaker.sagemaker.instance_types import instance_types
-from stagemaker.sagemaker.ledger import Ledger
-from stagemaker.sagemaker.training_events import ON_INSTANCES, SPOT_BILLED_SHARE
-from stagemaker.sagemaker.training_job import TRAINING_JOB
-from stagemaker.sagemaker.transform_job import TRANSFORM_JOB
-from stagemaker.sagemaker.warm_pools import retained_seconds
+from stagemaker.sagemaker.training import transitions
+from stagemaker.sagemaker.training.events import ON_INSTANCES, SPOT_BILLED_SHARE
+from stagemaker.sagemaker.training.job import TRAINING_JOB
+from stagemaker.sagemaker.training.ledger import Ledger
+from stagemaker.sagemaker.training.warm_pools import retained_seconds
+from stagemaker.sagemaker.transform.job import TRANSFORM_JOB
 from stagemaker.store import Store
 
 ENDPOINT = "endpoint/"

@@ -8,16 +8,16 @@ from contextlib import suppress
 from typing import Any
 
 from stagemaker.sagemaker.documents import Documents
-from stagemaker.sagemaker.endpoint import Endpoints
-from stagemaker.sagemaker.endpoint_config import EndpointConfigs
 from stagemaker.sagemaker.family import Family
+from stagemaker.sagemaker.hosting.endpoint import Endpoints
+from stagemaker.sagemaker.hosting.endpoint_config import EndpointConfigs
+from stagemaker.sagemaker.hosting.model import Models
 from stagemaker.sagemaker.listing import list_resources
-from stagemaker.sagemaker.model import Models
 from stagemaker.sagemaker.part import Part
 from stagemaker.sagemaker.tags import Tags
-from stagemaker.sagemaker.training_job import TrainingJobs
-from stagemaker.sagemaker.transform_job import TransformJobs
-from stagemaker.sagemaker.tuning_job import TuningJobs
+from stagemaker.sagemaker.training.job import TrainingJobs
+from stagemaker.sagemaker.transform.job import TransformJobs
+from stagemaker.sagemaker.tuning.job import TuningJobs
 from stagemaker.wire.api import Api, Handler, Held
 from stagemaker.wire.codec import JsonCodec
 from stagemaker.wire.message import Context

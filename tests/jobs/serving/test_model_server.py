@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from stagemaker.jobs.model_server import FaultKind, ModelServer, ServerFault, is_healthy
-from stagemaker.jobs.serving_data import ArchiveError, Budget, ModelDataError, unpack
-from stagemaker.jobs.serving_ports import ReservedPorts
-from stagemaker.jobs.serving_spec import ContainerSpec, InstanceSpec, ModelData
+from stagemaker.jobs.serving.data import ArchiveError, Budget, ModelDataError, unpack
+from stagemaker.jobs.serving.model_server import FaultKind, ModelServer, ServerFault, is_healthy
+from stagemaker.jobs.serving.ports import ReservedPorts
+from stagemaker.jobs.serving.spec import ContainerSpec, InstanceSpec, ModelData
 from stagemaker.jobs.spec import Program, S3Uri
 from stagemaker.ports import Credentials
 

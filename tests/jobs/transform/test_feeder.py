@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from stagemaker.jobs.model_server import Address
 from stagemaker.jobs.object_stream import ObjectStream
 from stagemaker.jobs.objects import ObjectClient, ObjectsError
+from stagemaker.jobs.serving.model_server import Address
 from stagemaker.jobs.spec import S3Uri
 from stagemaker.jobs.transform import model_client
 from stagemaker.jobs.transform.data_log import DataLog

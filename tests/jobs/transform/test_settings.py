@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stagemaker.jobs.serving_spec import ContainerSpec, InstanceSpec, ModelData
+from stagemaker.jobs.serving.spec import ContainerSpec, InstanceSpec, ModelData
 from stagemaker.jobs.spec import Program, S3Uri
 from stagemaker.jobs.transform.settings import Settings
 from stagemaker.jobs.transform.spec import Input, Output, Processing, Split, Strategy, TransformSpec

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from stagemaker.jobs.directory import JobDirectory
 from stagemaker.jobs.endings import INTERNAL_ERROR
-from stagemaker.jobs.model_server import FaultKind, ModelServer, ServerFault
 from stagemaker.jobs.objects import ObjectClient, ObjectsError
 from stagemaker.jobs.record import LogEvent, RecordWriter
+from stagemaker.jobs.serving.model_server import FaultKind, ModelServer, ServerFault
 from stagemaker.jobs.transform.data_log import DataLog
 from stagemaker.jobs.transform.failures import NO_PING, Failures
 from stagemaker.jobs.transform.feeder import Feeder

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stagemaker.jobs.model_server import Address
+from stagemaker.jobs.serving.model_server import Address
 
 _PIECE = 1024 * 1024
 _PARAMETERS_SECONDS = 10.0

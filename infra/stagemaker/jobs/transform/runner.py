@@ -147,7 +147,7 @@ def main(arguments: list[str]) -> int:
     """Run the job in the folder `arguments[0]`; 3 when another runner has it already."""
     directory = JobDirectory(Path(arguments[0]))
     try:
-        directory.take_lock()
+        directory.sign_lock(directory.take_lock())
     except BlockingIOError:
         return 3
     os.umask(0o077)

@@ -8,7 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from stagemaker.jobs.serving_spec import InstanceSpec
+from stagemaker.jobs.serving.spec import InstanceSpec
 from stagemaker.jobs.spec import S3Uri
 
 MEGABYTE = 1024 * 1024

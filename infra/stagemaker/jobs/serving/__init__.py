@@ -1,0 +1,1 @@
+"""One instance of a model: its containers, their data, their health."""

@@ -1,0 +1,1 @@
+"""Kept instances: processes that have imported a library and become the runner of one job after the other."""

@@ -1,0 +1,1 @@
+"""SageMaker Runtime: InvokeEndpoint, from the request to the containers and back."""
