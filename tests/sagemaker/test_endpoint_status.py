@@ -55,6 +55,8 @@ def test_endpoints_that_have_instances_are_listed(tmp_path: Path) -> None:
 
 def test_stage_without_endpoints_says_so(tmp_path: Path) -> None:
     """Nothing runs, nothing costs."""
-    Documents(Store(tmp_path / "stage.db"), "123456789012")
+    store = Store(tmp_path / "stage.db")
+    Documents(store, "123456789012")
+    store.close()
     assert endpoints(tmp_path / "stage.db") == []
     assert as_text([]) == "Endpoints: none"
