@@ -19,7 +19,7 @@ from stagemaker_labs.workspace import Workspace
 STAGE_COMMANDS = {
     "up": "start the stage in the background",
     "down": "stop it",
-    "status": "say whether one runs, and where",
+    "status": "say whether one runs, where, and with which endpoints",
     "serve": "run it in the foreground",
     "env": "print what a client needs to reach it",
     "run": "run a command on it: run -- CMD",

@@ -9,6 +9,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from stagemaker.background import BackgroundError, down, up
@@ -72,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_state(stop)
     stop.set_defaults(command=_down)
 
-    status = commands.add_parser("status", help="say whether a stage runs, and where")
+    status = commands.add_parser("status", help="say whether a stage runs, where, and with which endpoints")
     _add_state(status)
     status.add_argument("--json", action="store_true", help="as JSON")
     status.set_defaults(command=_status)
@@ -256,12 +257,18 @@ def _down(options: argparse.Namespace) -> int:
 def _status(options: argparse.Namespace) -> int:
     folder = StateFolder(options.state)
     running = folder.running()
+    if running:
+        from stagemaker.sagemaker.hosting import endpoint_status  # only a stage that runs has any
+
+        endpoints = endpoint_status.endpoints(folder.database)
     if options.json:
-        print(json.dumps({"running": running is not None, "state": str(folder.root), **(running or {})}))
+        shown = {**running, "endpoints": [asdict(each) for each in endpoints]} if running else {}
+        print(json.dumps({"running": running is not None, "state": str(folder.root), **shown}))
     elif running:
         backing = f"LocalStack at {running['backing_url']}" if "backing_url" in running else "embedded"
         print(f"A stage runs at {running['endpoint']} (process {running['pid']}), state in {folder.root}")
         print(f"Backing: {backing}")
+        print(endpoint_status.as_text(endpoints))
     else:
         print(f"No stage runs on {folder.root}. Start one with: stagemaker up")
     return 0 if running else EXIT_NO_STAGE

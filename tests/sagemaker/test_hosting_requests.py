@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from stagemaker.jobs.images import ProcessImages
 from stagemaker.jobs.serving.instance import Fault
+from stagemaker.jobs.serving.model_server import FaultKind
 from stagemaker.jobs.serving.spec import ContainerSpec, InstanceSpec, ModelData
 from stagemaker.jobs.spec import Program, S3Uri
-from stagemaker.sagemaker.hosting import endpoint_document, endpoint_failures, endpoint_traffic, model_request
-from stagemaker.sagemaker.hosting.fleet_deployed import VariantFaultError
+from stagemaker.sagemaker.hosting import (
+    endpoint_document,
+    endpoint_failures,
+    endpoint_sizes,
+    endpoint_traffic,
+    model_request,
+)
+from stagemaker.sagemaker.hosting.fleet_deployed import Fleet, VariantFaultError
 from stagemaker.sagemaker.hosting.fleet_plan import FleetPlan, VariantPlan
 from stagemaker.sagemaker.hosting.model_spec import instance_spec
 from stagemaker.sagemaker.runtime.route import Capture, ExecutionMode
@@ -186,6 +196,33 @@ def test_size_keeps_the_first_instances() -> None:
     assert plan().containers == 3
 
 
+def test_some_variant_keeps_a_weight() -> None:
+    """An endpoint without any would answer no request; a variant alone may have none."""
+    without = endpoint_sizes.resized(plan(), [{"VariantName": "A", "DesiredWeight": 0.0}])
+    endpoint_sizes.check_weights(without)
+    nothing = endpoint_sizes.resized(without, [{"VariantName": "B", "DesiredWeight": 0.0}])
+    with pytest.raises(AwsError, match="needs a weight above 0"):
+        endpoint_sizes.check_weights(nothing)
+    # What an update retains may be just the variant that had none.
+    only = replace(plan(), variants=plan().variants[:1])
+    with pytest.raises(AwsError, match="needs a weight above 0"):
+        endpoint_sizes.check_weights(endpoint_sizes.retaining(only, without, set()))
+    endpoint_sizes.check_weights(endpoint_sizes.retaining(only, without, {"DesiredWeight"}))
+
+
+def test_share_of_a_fleet_is_one_of_all_traffic(tmp_path: Path) -> None:
+    """While traffic shifts, whatever the weights of the two configurations add up to; alone, weights are as given."""
+
+    async def story() -> None:
+        fleet = Fleet(plan(), tmp_path, asyncio.Semaphore(1), lambda: None, lambda _variant, _event: None)
+        assert [route.weight for route in fleet.routes()] == [1.0, 0.5]
+        assert [route.weight for route in fleet.routes(0.3)] == pytest.approx([0.2, 0.1])
+        fleet.plan = endpoint_sizes.resized(plan(), [{"VariantName": name, "DesiredWeight": 0.0} for name in "AB"])
+        assert [route.weight for route in fleet.routes(0.3)] == [0.0, 0.0]
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize(
     ("status", "shown"), [("InService", "IN_SERVICE"), ("RollingBack", "ROLLING_BACK"), ("Failed", "FAILED")]
 )
@@ -217,3 +254,16 @@ def test_fault_of_the_stage_is_no_fault_of_the_model() -> None:
     reason = endpoint_failures.reason(VariantFaultError(plan().variants[0], Fault(None, detail="no more processes")))
     assert reason.startswith("Request to service failed. If failure persists after retry, contact customer support.")
     assert reason.endswith("(Stagemaker: no more processes)")
+
+
+def test_reason_names_what_is_ours_once() -> None:
+    """The problem of an image is a training job's whole sentence; of that only our own words stay."""
+    problem = ProcessImages((), None).program("nobody/has-this:1", "serve").problem
+    assert problem is not None
+    reason = endpoint_failures.reason(
+        VariantFaultError(plan().variants[0], Fault(FaultKind.IMAGE, "primary", 1, problem))
+    )
+    assert reason.startswith("The image 'image' does not exist. Please make sure all images included in the model")
+    assert reason.count("(Stagemaker: ") == 1
+    assert "no program for nobody/has-this:1" in reason
+    assert "Cannot pull" not in reason

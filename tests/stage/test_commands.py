@@ -47,7 +47,8 @@ def test_up_status_env_down(state: Path) -> None:
     again = stagemaker("up", "--port", "0", state=state)
     assert (again.returncode, again.stdout.startswith("A stage already runs at")) == (0, True)
     running = json.loads(stagemaker("status", "--json", state=state).stdout)
-    assert running["running"] is True
+    assert (running["running"], running["endpoints"]) == (True, [])
+    assert "Endpoints: none" in stagemaker("status", state=state).stdout
     learner = json.loads(stagemaker("env", "--json", state=state).stdout)
     administrator = json.loads(stagemaker("env", "--json", "--admin", state=state).stdout)
     assert learner["AWS_ENDPOINT_URL"] == administrator["AWS_ENDPOINT_URL"] == running["endpoint"]

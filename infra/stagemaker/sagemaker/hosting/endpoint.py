@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from stagemaker.jobs.serving.spec import DEFAULT_DOWNLOAD_SECONDS, DEFAULT_START
 from stagemaker.ports import Events
 from stagemaker.sagemaker.documents import Document, Documents, read_tags
 from stagemaker.sagemaker.honoured import HONOURED, Entry, Refused, refuse_unhonoured
-from stagemaker.sagemaker.hosting import endpoint_document, endpoint_traffic
+from stagemaker.sagemaker.hosting import endpoint_document, endpoint_sizes, endpoint_traffic
 from stagemaker.sagemaker.hosting.endpoint_changes import EndpointChanges
 from stagemaker.sagemaker.hosting.endpoint_config import ENDPOINT_CONFIG
 from stagemaker.sagemaker.hosting.endpoint_document import ENDPOINT, STATE_CHANGE
@@ -136,9 +136,10 @@ class Endpoints(Part):
         plan = replace(self._plan(region, parameters["EndpointConfigName"]), deployment=deployment)
         excluded = {each["VariantPropertyType"] for each in parameters.get("ExcludeRetainedVariantProperties", [])}
         if parameters.get("RetainAllVariantProperties"):
-            plan = _retaining(plan, serving, excluded)
+            plan = endpoint_sizes.retaining(plan, serving, excluded)
         elif excluded:
             raise ValidationError("ExcludeRetainedVariantProperties needs RetainAllVariantProperties.")
+        endpoint_sizes.check_weights(plan)
         self._check_room(region, plan.variants)
         now = time.time()
         document["PendingDeploymentSummary"] = {
@@ -156,7 +157,8 @@ class Endpoints(Part):
         refuse_unhonoured(parameters, RESIZE_MEMBERS)
         name, region = parameters["EndpointName"], context.region
         document, serving = self._in_service(region, name)
-        plan = _resized(serving, parameters["DesiredWeightsAndCapacities"])
+        plan = endpoint_sizes.resized(serving, parameters["DesiredWeightsAndCapacities"])
+        endpoint_sizes.check_weights(plan)
         new = [
             replace(variant, instances=tuple(set(variant.instances) - set(before.instances)))
             for variant, before in zip(plan.variants, serving.variants, strict=True)
@@ -262,36 +264,3 @@ class Endpoints(Part):
                 f"{running} containers and a request delta of {containers} containers. "
                 "Delete endpoints that nobody needs.",
             )
-
-
-def _retaining(plan: FleetPlan, serving: FleetPlan, excluded: Collection[str]) -> FleetPlan:
-    """`plan` with the weights, counts and capture that the endpoint has now, apart from what is excluded."""
-    there = {variant.name: variant for variant in serving.variants}
-    variants = []
-    for variant in plan.variants:
-        kept = variant
-        if (old := there.get(variant.name)) is not None:
-            if "DesiredWeight" not in excluded:
-                kept = replace(kept, weight=old.weight)
-            if "DesiredInstanceCount" not in excluded:
-                kept = kept.sized(len(old.instances))
-        variants.append(kept)
-    plan = replace(plan, variants=tuple(variants))
-    if "DataCaptureConfig" not in excluded:
-        plan = replace(plan, capture=serving.capture, shown_capture=serving.shown_capture)
-    return plan
-
-
-def _resized(serving: FleetPlan, wishes: Iterable[Mapping[str, Any]]) -> FleetPlan:
-    """`serving` with other weights and counts. Raises ValidationException for a variant that it does not have."""
-    variants = {variant.name: variant for variant in serving.variants}
-    for wish in wishes:
-        name = wish["VariantName"]
-        if name not in variants:
-            raise ValidationError(f"The endpoint has no production variant {name}.")
-        variant = variants[name]
-        count = wish.get("DesiredInstanceCount", len(variant.instances))
-        if count < 1:
-            raise ValidationError(f"DesiredInstanceCount of the production variant {name} must be at least 1.")
-        variants[name] = replace(variant, weight=wish.get("DesiredWeight", variant.weight)).sized(count)
-    return replace(serving, variants=tuple(variants.values()))

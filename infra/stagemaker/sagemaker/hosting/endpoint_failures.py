@@ -39,7 +39,13 @@ def reason(error: VariantFaultError) -> str:
             )
         case None:
             text = INTERNAL
-    return f"{text} (Stagemaker: {fault.detail})"[:LONGEST_REASON]
+    return f"{text} (Stagemaker: {_own(fault.detail)})"[:LONGEST_REASON]
+
+
+def _own(detail: str) -> str:
+    """What of a detail is ours: that of an image begins with the sentence that a training job would say."""
+    _, _, ours = detail.partition("(Stagemaker: ")
+    return ours.removesuffix(")") or detail
 
 
 def role_reason(role: str) -> str:

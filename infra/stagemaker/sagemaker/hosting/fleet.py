@@ -127,9 +127,11 @@ class Fleets:
         fleet = self._serving.get((region, endpoint))
         if fleet is None:
             return
-        successor, share = self._successors.get((region, endpoint), (None, 0.0))
-        # While traffic shifts, a variant may be there twice, once in each fleet.
-        variants = (fleet.routes(1 - share) if share < 1 else ()) + (successor.routes(share) if successor else ())
+        variants = fleet.routes()
+        if (region, endpoint) in self._successors:
+            # While traffic shifts, a variant may be there twice, once in each fleet.
+            successor, share = self._successors[region, endpoint]
+            variants = (fleet.routes(1 - share) if share < 1 else ()) + successor.routes(share)
         self._routes[region, endpoint] = Route(endpoint, variants, fleet.plan.capture)
 
     @property

@@ -108,11 +108,17 @@ class Fleet:
         self._instances[instance_id] = instance
         return instance
 
-    def routes(self, share: float = 1.0) -> tuple[VariantRoute, ...]:
-        """The variants with their healthy instances; their weights times `share`."""
+    def routes(self, share: float | None = None) -> tuple[VariantRoute, ...]:
+        """The variants with their healthy instances.
+
+        `share`, from 0 to 1, is what the fleet gets of the traffic while another fleet gets the rest: the weights then
+        add up to it, since those of two configurations may have nothing to do with one another.
+        """
+        total = sum(variant.weight for variant in self.plan.variants)
+        factor = 1.0 if share is None else share / total if total else 0.0
         return tuple(
             VariantRoute(
-                variant.name, variant.weight * share, self._healthy(variant), len(variant.instances), variant.mode
+                variant.name, variant.weight * factor, self._healthy(variant), len(variant.instances), variant.mode
             )
             for variant in self.plan.variants
         )
