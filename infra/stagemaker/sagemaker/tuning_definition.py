@@ -11,11 +11,11 @@ from stagemaker.jobs.spec import SCRIPT_MODE
 from stagemaker.jobs.tunable import TuningRules
 from stagemaker.sagemaker import tuning_ranges
 from stagemaker.sagemaker.training_spec import Images
-from stagemaker.sagemaker.tuning_request import entries
+from stagemaker.sagemaker.tuning_ranges import OBJECTIVE_HYPERPARAMETER
+from stagemaker.sagemaker.tuning_request import JOBS_QUOTA, MOST_JOBS, entries, exceeded
 from stagemaker.search.ranges import Space, Value, combinations, texts
 from stagemaker.wire.errors import ValidationError
 
-OBJECTIVE_HYPERPARAMETER = "_tuning_objective_metric"
 _OWN_MEMBERS = frozenset(
     {
         "DefinitionName",
@@ -144,6 +144,8 @@ def _check_objective(
 def _check_combinations(definitions: list[Definition], config: Mapping[str, Any]) -> None:
     total = sum(combinations(definition.space) for definition in definitions)
     jobs = config["ResourceLimits"].get("MaxNumberOfTrainingJobs")
+    if config["Strategy"] == "Grid" and total > MOST_JOBS:
+        raise exceeded(JOBS_QUOTA, MOST_JOBS, int(total))  # a grid needs no MaxNumberOfTrainingJobs that says so
     if jobs is None or math.isinf(total):
         return
     if total < jobs:
