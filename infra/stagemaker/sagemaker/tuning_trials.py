@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stagemaker.search.ranges import Value
 from stagemaker.search.trial import Trial
@@ -153,6 +153,11 @@ class Trials:
                 (steps, total / max(steps, 1), row.tuning, row.number),
             )
         return kept
+
+    def begin_anew(self, row: TrialRow) -> TrialRow:
+        """The job has lost its work: its reports are counted from one again, in place of the earlier ones."""
+        self._update(row, "steps = 0, mean = 0")
+        return replace(row, steps=0, mean=0.0)
 
     def peers(self, row: TrialRow, step: int) -> list[Peer]:
         """What the other jobs of the same definition reported at `step`."""
