@@ -129,10 +129,14 @@ def test_ranges_that_mean_nothing(entry: dict[str, Any], kind: str, message: str
 
 
 def test_names_of_hyperparameters_are_used_once() -> None:
-    """Two ranges, a range and a static value, no range at all, more than thirty."""
+    """Two ranges, a range and a static value, the tuning job's own name, no range at all, more than thirty."""
     both = {"ContinuousParameterRanges": [X], "IntegerParameterRanges": [{**N, "Name": "x"}]}
     assert "[x] has more than one range" in refusal({"ParameterRanges": both})
     assert "[x] is given both as static" in refusal(definition={"StaticHyperParameters": {"x": "1"}})
+    own = "_tuning_objective_metric"
+    assert f"[{own}] is set by the tuning job" in refusal(definition={"StaticHyperParameters": {own: "loss"}})
+    mine = {"ContinuousParameterRanges": [{**X, "Name": own}]}
+    assert f"[{own}] is set by the tuning job" in refusal({"ParameterRanges": mine})
     assert "At least one hyperparameter range" in refusal({"ParameterRanges": {}})
     many = {
         "ContinuousParameterRanges": [{**X, "Name": f"x{number}"} for number in range(16)],
@@ -151,6 +155,11 @@ def test_strategies_and_what_goes_with_them() -> None:
     )
     absent = {**CONFIG, **grid, "ResourceLimits": {"MaxParallelTrainingJobs": 1}}
     assert jobs_wanted(absent, read(absent)) == 2
+    wide = [{"Name": name, "Values": [str(number) for number in range(28)]} for name in ("c", "d")]
+    many = refusal({**absent, "ParameterRanges": {"CategoricalParameterRanges": wide}})
+    assert many.startswith("ResourceLimitExceeded: ")
+    assert "is 750," in many
+    assert "a request delta of 784." in many
     hyperband = {"Strategy": "Hyperband"}
     assert "MaxResource is required" in refusal(hyperband)
     assert read(hyperband, {"StaticHyperParameters": {"epochs": "10"}})
@@ -188,6 +197,9 @@ def test_definitions_are_one_or_several() -> None:
     def several(*entries: dict[str, Any], **members: Any) -> str:
         return refusal(TrainingJobDefinition=None, TrainingJobDefinitions=list(entries), **{**bare, **members})
 
+    objective, ranges = ({name: entry[name]} for name in ("TuningObjective", "HyperParameterRanges"))
+    assert "TuningObjective must not be given together" in refusal(definition=objective)
+    assert "HyperParameterRanges must not be given together" in refusal(definition=ranges)
     assert "Exactly one of" in refusal(TrainingJobDefinitions=[entry])
     assert "Exactly one of" in refusal(TrainingJobDefinition=None)
     assert "DefinitionName of its own" in several(entry, entry)

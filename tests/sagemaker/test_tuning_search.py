@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 
 from stagemaker.jobs.images import ProcessImages
-from stagemaker.jobs.record import EndEvent, Event, MetricEvent
+from stagemaker.jobs.record import EndEvent, Event, MetricEvent, StatusEvent
 from stagemaker.sagemaker.documents import Documents
 from stagemaker.sagemaker.training.events import apply
 from stagemaker.sagemaker.training.job import TRAINING_JOB, TrainingJobs
@@ -76,6 +76,16 @@ class Jobs:
         events: list[Event] = [MetricEvent(time.time(), "loss", each) for each in values]
         if status is not None:
             events.append(EndEvent(time.time(), status, status, "", reason))
+        self._tell(name, events)
+
+    def interrupt(self, name: str, *values: float) -> None:
+        """The job reports once more, loses its spot capacity, begins anew and reports `values`."""
+        now = time.time()
+        events: list[Event] = [MetricEvent(now, "loss", 0.0), StatusEvent(now, "Interrupted", "")]
+        events += [StatusEvent(now, "Training", ""), *(MetricEvent(now, "loss", each) for each in values)]
+        self._tell(name, events)
+
+    def _tell(self, name: str, events: list[Event]) -> None:
         document = self.documents.get(TRAINING_JOB, REGION, name)
         with self.documents.store.transaction():
             for event in events:
@@ -318,6 +328,33 @@ def test_hyperband_takes_the_most_from_the_epochs_and_stops_beyond(stage: Stage)
         stage.jobs.happens(first, 1.0, status=None)
         await stage.look()
         assert stage.jobs.halted == [first]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_spot_job_that_begins_anew_is_counted_anew(stage: Stage, keeps: bool) -> None:
+    """Interrupted after eight of nine epochs it may report nine more; with checkpoints only the one that is left."""
+
+    async def scenario() -> None:
+        await stage.create(Strategy="Hyperband")
+        await stage.look()
+        first = stage.jobs.begun[0]
+        if keeps:
+            document = stage.documents.get(TRAINING_JOB, REGION, first)
+            document["CheckpointConfig"] = {"S3Uri": "s3://b/c"}
+            stage.documents.save(TRAINING_JOB, REGION, first, document)
+        stage.jobs.happens(first, *[1.0] * 7, status=None)
+        stage.jobs.interrupt(first, *[1.0] * 3)
+        await stage.look()
+        assert stage.jobs.halted == ([first] if keeps else [])
+        if not keeps:
+            stage.jobs.happens(first, *[1.0] * 6, status=None)
+            await stage.look()
+            assert stage.jobs.halted == []
+            stage.jobs.happens(first, 1.0, status=None)
+            await stage.look()
+            assert stage.jobs.halted == [first]
 
     asyncio.run(scenario())
 

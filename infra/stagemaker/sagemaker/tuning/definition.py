@@ -9,13 +9,19 @@ from typing import Any, Protocol
 
 from stagemaker.jobs.spec import SCRIPT_MODE
 from stagemaker.jobs.tunable import TuningRules
+<<<<<<< HEAD:infra/stagemaker/sagemaker/tuning/definition.py
 from stagemaker.sagemaker.training.spec import Images
 from stagemaker.sagemaker.tuning import ranges as tuning_ranges
 from stagemaker.sagemaker.tuning.request import entries
+=======
+from stagemaker.sagemaker import tuning_ranges
+from stagemaker.sagemaker.training_spec import Images
+from stagemaker.sagemaker.tuning_ranges import OBJECTIVE_HYPERPARAMETER
+from stagemaker.sagemaker.tuning_request import JOBS_QUOTA, MOST_JOBS, entries, exceeded
+>>>>>>> rev8:infra/stagemaker/sagemaker/tuning_definition.py
 from stagemaker.search.ranges import Space, Value, combinations, texts
 from stagemaker.wire.errors import ValidationError
 
-OBJECTIVE_HYPERPARAMETER = "_tuning_objective_metric"
 _OWN_MEMBERS = frozenset(
     {
         "DefinitionName",
@@ -144,6 +150,8 @@ def _check_objective(
 def _check_combinations(definitions: list[Definition], config: Mapping[str, Any]) -> None:
     total = sum(combinations(definition.space) for definition in definitions)
     jobs = config["ResourceLimits"].get("MaxNumberOfTrainingJobs")
+    if config["Strategy"] == "Grid" and total > MOST_JOBS:
+        raise exceeded(JOBS_QUOTA, MOST_JOBS, int(total))  # a grid needs no MaxNumberOfTrainingJobs that says so
     if jobs is None or math.isinf(total):
         return
     if total < jobs:

@@ -11,6 +11,8 @@ from stagemaker.sagemaker.tuning.request import MOST_RANGES
 from stagemaker.search.ranges import Categorical, Continuous, Integer, Range, Scaling, Space
 from stagemaker.wire.errors import ValidationError
 
+OBJECTIVE_HYPERPARAMETER = "_tuning_objective_metric"
+"""Tells the container of a training job which metric is the objective; the search sets it."""
 _MOST_INTEGER = 2**53
 _MOST_FLOAT = 1e300
 """Beyond these the arithmetic of the search is no longer exact, or has no end."""
@@ -48,6 +50,8 @@ def _check_names(space: list[Range], static: Mapping[str, str]) -> None:
         raise ValidationError(f"At most {MOST_RANGES} hyperparameters can be searched, and {len(names)} are given.")
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise ValidationError(f"The hyperparameter [{twice}] has more than one range.")
+    if OBJECTIVE_HYPERPARAMETER in (*names, *static):
+        raise ValidationError(f"The hyperparameter [{OBJECTIVE_HYPERPARAMETER}] is set by the tuning job itself.")
     if both := next((name for name in names if name in static), None):
         raise ValidationError(f"The hyperparameter [{both}] is given both as static and with a range.")
 

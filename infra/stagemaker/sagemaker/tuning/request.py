@@ -92,6 +92,9 @@ MOST_JOBS = 750
 MOST_RANDOM_JOBS = 10_000
 MOST_RANGES = 30
 """AWS's quotas of one account and of one tuning job."""
+JOBS_QUOTA = "Number of training jobs per hyperparameter tuning job"
+_OF_DEFINITIONS = (("ParameterRanges", "HyperParameterRanges"), ("HyperParameterTuningJobObjective", "TuningObjective"))
+"""Members of the configuration, and what a definition has in their place."""
 
 EPOCH_KEYS = ("epochs", "numepochs", "n-epochs", "n_epochs", "num_epochs")
 """Static hyperparameters that MaxResource is taken from when it is not given; the API reference lists them."""
@@ -104,6 +107,9 @@ def check(parameters: dict[str, Any]) -> None:
     config = parameters["HyperParameterTuningJobConfig"]
     if "TrainingJobDefinitions" in parameters:
         _check_definitions(parameters["TrainingJobDefinitions"], config)
+    for member, instead in _OF_DEFINITIONS:
+        if member in config and instead in parameters.get("TrainingJobDefinition", {}):
+            raise ValidationError(f"{member} and the definition's {instead} must not be given together.")
     _check_limits(config, autotune="Autotune" in parameters)
     _check_strategy(config, parameters)
 
@@ -133,10 +139,7 @@ def _check_definitions(definitions: list[dict[str, Any]], config: dict[str, Any]
     names = [definition.get("DefinitionName") for definition in definitions]
     if None in names or len(set(names)) < len(names):
         raise ValidationError("Each of the TrainingJobDefinitions must have a DefinitionName of its own.")
-    for member, instead in (
-        ("ParameterRanges", "HyperParameterRanges"),
-        ("HyperParameterTuningJobObjective", "TuningObjective"),
-    ):
+    for member, instead in _OF_DEFINITIONS:
         if member in config:
             raise ValidationError(
                 f"{member} must not be given together with TrainingJobDefinitions: each definition has {instead}."
@@ -150,7 +153,7 @@ def _check_limits(config: dict[str, Any], *, autotune: bool) -> None:
         raise ValidationError(f"MaxNumberOfTrainingJobs is required for the strategy {strategy}.")
     most = MOST_RANDOM_JOBS if strategy == "Random" else MOST_JOBS
     if jobs is not None and jobs > most:
-        raise exceeded("Number of training jobs per hyperparameter tuning job", most, jobs)
+        raise exceeded(JOBS_QUOTA, most, jobs)
     if limits["MaxParallelTrainingJobs"] > MOST_PARALLEL:
         quota = "Number of parallel training jobs per hyperparameter tuning job"
         raise exceeded(quota, MOST_PARALLEL, limits["MaxParallelTrainingJobs"])

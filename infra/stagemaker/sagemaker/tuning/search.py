@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from stagemaker.contract.failure import FAILURE_REASON_LIMIT
-from stagemaker.jobs.record import Event, MetricEvent
+from stagemaker.jobs.record import Event, MetricEvent, StatusEvent
 from stagemaker.ports import Events
 from stagemaker.sagemaker.documents import Document, Documents
 from stagemaker.sagemaker.family import Family
@@ -95,6 +95,9 @@ class TuningSearch:
         row = self._trials.find(tuning, document["TrainingJobName"]) if tuning else None
         if row is None or row.is_over:
             return
+        if "CheckpointConfig" not in document and (lost := _interruption(events)) is not None:
+            # It begins from nothing, and its next report is a first one. With checkpoints it goes on where it was.
+            row, events = self._trials.begin_anew(row), events[lost:]
         reported = [each.value for each in events if isinstance(each, MetricEvent) and each.name == row.metric]
         if reported and self._judge(region, row, reported):
             self._trials.want_stop(row)
@@ -264,6 +267,12 @@ class TuningSearch:
         hidden = (*LISTED, tuning_progress.ENDING)
         shown = {name: value for name, value in document.items() if name not in hidden}
         self.state_changes.add(region, document["HyperParameterTuningJobArn"], shown)
+
+
+def _interruption(events: Sequence[Event]) -> int | None:
+    """The place of the last loss of spot capacity among a job's events."""
+    losses = (isinstance(each, StatusEvent) and each.status == "Interrupted" for each in events)
+    return max((place for place, lost in enumerate(losses) if lost), default=None)
 
 
 def definition_seed(seed: str, index: int) -> int:

@@ -6,10 +6,11 @@ comes back, and no other in its place.
 
 from __future__ import annotations
 
+import functools
 import json
-import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from stagemaker.search.ranges import Value
 from stagemaker.search.trial import Trial
@@ -127,14 +128,14 @@ class Trials:
         rows = self._store.connection.execute(
             "SELECT * FROM sagemaker_tuning_trials WHERE tuning = ? ORDER BY number", (tuning,)
         )
-        return [_row(row) for row in rows]
+        return [_row(tuple(row)) for row in rows]
 
     def find(self, tuning: str, job: str) -> TrialRow | None:
         """The trial that a training job carries out."""
         row = self._store.connection.execute(
             "SELECT * FROM sagemaker_tuning_trials WHERE tuning = ? AND job = ?", (tuning, job)
         ).fetchone()
-        return _row(row) if row else None
+        return _row(tuple(row)) if row else None
 
     def report(self, row: TrialRow, objectives: Sequence[float]) -> list[tuple[int, float]]:
         """Keep what a job reported; (step, objective) of each, steps counted from 1."""
@@ -153,6 +154,11 @@ class Trials:
                 (steps, total / max(steps, 1), row.tuning, row.number),
             )
         return kept
+
+    def begin_anew(self, row: TrialRow) -> TrialRow:
+        """The job has lost its work: its reports are counted from one again, in place of the earlier ones."""
+        self._update(row, "steps = 0, mean = 0")
+        return replace(row, steps=0, mean=0.0)
 
     def peers(self, row: TrialRow, step: int) -> list[Peer]:
         """What the other jobs of the same definition reported at `step`."""
@@ -204,12 +210,9 @@ class Trials:
             )
 
 
-def _row(row: sqlite3.Row) -> TrialRow:
-    return TrialRow(
-        **{
-            **dict(row),
-            "tried": json.loads(row["tried"]),
-            "minimize": bool(row["minimize"]),
-            "stop": bool(row["stop"]),
-        }
-    )
+@functools.lru_cache(maxsize=20_000)  # a search of 10,000 jobs reads all of its rows again for each, mostly unchanged
+def _row(row: tuple[Any, ...]) -> TrialRow:
+    """The columns have the order of the members."""
+    found = {member.name: value for member, value in zip(fields(TrialRow), row, strict=True)}
+    tried, minimize, stop = json.loads(found["tried"]), bool(found["minimize"]), bool(found["stop"])
+    return TrialRow(**{**found, "tried": tried, "minimize": minimize, "stop": stop})
