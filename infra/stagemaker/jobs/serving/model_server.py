@@ -153,6 +153,16 @@ class ModelServer:
             each.kill()
             raise
 
+    def revive(self) -> None:
+        """Start the containers again that have ended, after one has broken off. Raises as `restart` does."""
+        # A program that is ending has closed its connections a moment before it counts as ended.
+        deadline = time.monotonic() + PING_SECONDS
+        for each in self._containers:
+            while each.poll() is None and not is_healthy(each.port) and time.monotonic() < deadline:
+                time.sleep(_TICK)
+        for name in self.ended():
+            self.restart(name)
+
     def stop(self, grace: float = STOP_SECONDS) -> None:
         """SIGTERM to all, after `grace` seconds SIGKILL; the rest of the logs is written."""
         for each in self._containers:

@@ -157,8 +157,7 @@ class Instance:
     def _revive(self) -> None:
         """A container that has ended is started again, for the objects that are left. Raises ServerFault."""
         if self._server is not None:
-            for name in self._server.ended():
-                self._server.restart(name)
+            self._server.revive()
 
     def _announce_logs(self, server: ModelServer) -> None:
         """The logs' names: of a single container, of each container of a pipeline, of the service itself."""

@@ -9,16 +9,10 @@ from typing import Any, Protocol
 
 from stagemaker.jobs.spec import SCRIPT_MODE
 from stagemaker.jobs.tunable import TuningRules
-<<<<<<< HEAD:infra/stagemaker/sagemaker/tuning/definition.py
 from stagemaker.sagemaker.training.spec import Images
 from stagemaker.sagemaker.tuning import ranges as tuning_ranges
-from stagemaker.sagemaker.tuning.request import entries
-=======
-from stagemaker.sagemaker import tuning_ranges
-from stagemaker.sagemaker.training_spec import Images
-from stagemaker.sagemaker.tuning_ranges import OBJECTIVE_HYPERPARAMETER
-from stagemaker.sagemaker.tuning_request import JOBS_QUOTA, MOST_JOBS, entries, exceeded
->>>>>>> rev8:infra/stagemaker/sagemaker/tuning_definition.py
+from stagemaker.sagemaker.tuning.ranges import OBJECTIVE_HYPERPARAMETER
+from stagemaker.sagemaker.tuning.request import JOBS_QUOTA, MOST_JOBS, entries, exceeded
 from stagemaker.search.ranges import Space, Value, combinations, texts
 from stagemaker.wire.errors import ValidationError
 
