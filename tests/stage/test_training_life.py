@@ -19,6 +19,7 @@ from stagemaker.jobs import namespace
 from stagemaker.jobs.directory import JobDirectory
 from stagemaker.jobs.kept import KeptFolders
 from stagemaker.jobs.local_connection import local_address
+from stagemaker.testing import BACKING_VARIABLE
 
 if TYPE_CHECKING:
     from tests.stage.conftest import Account
@@ -486,12 +487,14 @@ def test_artifacts_are_encrypted_with_the_key_that_was_asked_for(account: Accoun
         assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", key["Arn"])
 
 
+@pytest.mark.skipif(BACKING_VARIABLE in os.environ, reason="LocalStack stores objects under keys that are not there")
 def test_key_that_does_not_exist(account: Account) -> None:
     """The upload fails, and the job with it, by the words of KMS."""
-    output = {"S3OutputPath": "s3://data/output", "KmsKeyId": "alias/none"}
+    key = "00000000-0000-4000-8000-000000000000"
+    output = {"S3OutputPath": "s3://data/output", "KmsKeyId": key}
     job = account.fail("keyless", {"model": "x"}, OutputDataConfig=output)
     assert job["FailureReason"].startswith("ClientError: Artifact upload failed:")
-    assert "alias/none" in job["FailureReason"]
+    assert key in job["FailureReason"]
 
 
 def test_members_that_are_only_kept(account: Account) -> None:

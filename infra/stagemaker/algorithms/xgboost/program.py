@@ -9,7 +9,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
@@ -18,9 +18,11 @@ from stagemaker.algorithms.toolkit import script
 from stagemaker.algorithms.toolkit.code import PROGRAM
 from stagemaker.algorithms.toolkit.errors import ScriptError
 from stagemaker.algorithms.toolkit.program import log_to_stderr
+from stagemaker.algorithms.toolkit.user_module import PROGRAM_VARIABLE
 from stagemaker.algorithms.xgboost import shims
 from stagemaker.algorithms.xgboost.errors import ToolkitError
 from stagemaker.algorithms.xgboost.job import TrainingJob, read_job
+from stagemaker.algorithms.xgboost.light import without_scikit_learn
 from stagemaker.contract.failure import FailureClass, report_failure
 from stagemaker.contract.layout import Layout
 from stagemaker.contract.training import read_hyperparameters
@@ -36,7 +38,9 @@ def main(arguments: Sequence[str]) -> int:
     if list(arguments) == ["train"]:
         return train(Layout.from_environment(), os.environ, handle_signals=True)
     if list(arguments) == ["serve"]:
-        from stagemaker.algorithms.xgboost.server import serve
+        # The user's handlers live in this process, and may use any part of the library.
+        with nullcontext() if os.environ.get(PROGRAM_VARIABLE) else without_scikit_learn():
+            from stagemaker.algorithms.xgboost.server import serve
 
         return serve(Layout.from_environment(), os.environ)
     sys.stderr.write("usage: python -m stagemaker.algorithms.xgboost train|serve\n")
@@ -76,7 +80,8 @@ def _train(layout: Layout, environment: Mapping[str, str], *, handle_signals: bo
         if handle_signals and job.hyperparameters.get("save_model_on_termination") == "true":
             _keep_model_on_sigterm(job)
         # The library takes a third of a second to import; a mistake in the request is refused before.
-        from stagemaker.algorithms.xgboost import boosting
+        with without_scikit_learn():
+            from stagemaker.algorithms.xgboost import boosting
 
         boosting.train(job)
 
