@@ -102,24 +102,27 @@ def run(
     """
     begun = time.monotonic()
     kept = Output(output)
-    try:
-        leader = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=dict(variables),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    except OSError:
-        kept.close()
-        raise
     stop = threading.Event()
-    reader = threading.Thread(target=_read, args=(leader, kept, stop, echo), daemon=True)
-    reader.start()
+    with _interrupt_held() as interrupted:
+        try:
+            leader = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=dict(variables),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError:
+            kept.close()
+            raise
+        reader = threading.Thread(target=_read, args=(leader, kept, stop, echo), daemon=True)
+        reader.start()
     timed_out, left_behind = False, None
     try:
+        if interrupted:
+            raise KeyboardInterrupt
         while not _has_ended(leader):
             passed = time.monotonic() - begun
             tick(passed)
@@ -138,6 +141,20 @@ def run(
         reader.join()
         kept.close()
     return Ended(leader.returncode, seconds, timed_out, left_behind, kept.lines)
+
+
+@contextlib.contextmanager
+def _interrupt_held() -> Iterator[list[int]]:
+    """Keep Ctrl-C for later: it would leave a process that starts without anybody to end it. What came is listed."""
+    came: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield came
+        return
+    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def tail(output: Path, lines: int) -> list[str]:
