@@ -247,6 +247,8 @@ def started(learner: Any, **standard: Any) -> subprocess.Popen[str]:
         env=learner.environment(),
         stdin=subprocess.DEVNULL,
         text=True,
+        # A shell that runs the tests in the background has them ignore Ctrl-C, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - it makes one system call
         **standard,
     )
     deadline = time.monotonic() + 60
