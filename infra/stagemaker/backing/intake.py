@@ -37,7 +37,7 @@ class ClientGoneError(Exception):
 async def receive_small(receive: Receive) -> bytes:
     """A body of a call that is not S3's, as it came. Raises AwsError, ClientGoneError."""
     pieces, size = [], 0
-    async for piece in _pieces(receive):
+    async for piece in body_pieces(receive):
         size += len(piece)
         if size > MEMORY_LIMIT:
             raise AwsError("RequestEntityTooLarge", f"The stage takes bodies up to {MEMORY_LIMIT} bytes.", 413)
@@ -86,7 +86,7 @@ async def _fill(
     """Read the body into `sink`, and its trailers into `headers`."""
     decoder = Decoder() if is_chunked(headers) else None
     received = 0
-    async for piece in _pieces(receive):
+    async for piece in body_pieces(receive):
         received += len(piece)
         for data in decoder.feed(piece) if decoder else (piece,):
             await sink.take(data)
@@ -105,7 +105,8 @@ async def _fill(
         headers["content-length"] = str(sink.size)
 
 
-async def _pieces(receive: Receive) -> AsyncIterator[bytes]:
+async def body_pieces(receive: Receive) -> AsyncIterator[bytes]:
+    """The body of a request as it comes. Raises ClientGoneError when it breaks off."""
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import httpcore
 
-from stagemaker.backing.intake import ClientGoneError
+from stagemaker.backing.intake import body_pieces
 from stagemaker.backing.port import Receive
 from stagemaker.wire.errors import AwsError
 
@@ -126,7 +126,7 @@ async def held_back(receive: Receive, headers: Mapping[str, str]) -> AsyncIterat
     expected = headers.get("x-amz-content-sha256", "")
     digest = hashlib.sha256() if _SHA256.fullmatch(expected) else None
     last = b""
-    async for piece in _pieces(receive):
+    async for piece in body_pieces(receive):
         if digest is not None:
             digest.update(piece)
         if last:
@@ -138,14 +138,3 @@ async def held_back(receive: Receive, headers: Mapping[str, str]) -> AsyncIterat
         )
     if last:
         yield last
-
-
-async def _pieces(receive: Receive) -> AsyncIterator[bytes]:
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGoneError
-        if body := message.get("body", b""):
-            yield body
-        if not message.get("more_body", False):
-            return

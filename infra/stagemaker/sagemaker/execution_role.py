@@ -1,4 +1,4 @@
-"""The execution role of a job: assumed when the job is created, its keys kept in the job's folder."""
+"""The execution role of a job or model: assumed when it is created; a job's keys are kept in its folder."""
 
 from __future__ import annotations
 
@@ -14,10 +14,15 @@ async def assume(roles: Roles, role: str, region: str) -> Credentials:
     try:
         return await roles.assume(role, region=region, session_name="SageMaker")
     except PortError as error:
-        raise ValidationError(
-            f"Could not assume role {role}. Please ensure that the role exists and allows principal "
-            "'sagemaker.amazonaws.com' to assume the role."
-        ) from error
+        raise ValidationError(cannot_assume(role)) from error
+
+
+def cannot_assume(role: str) -> str:
+    """AWS's words for a role that is not there, or that does not let SageMaker assume it."""
+    return (
+        f"Could not assume role {role}. Please ensure that the role exists and allows principal "
+        "'sagemaker.amazonaws.com' to assume the role."
+    )
 
 
 def save_credentials(file: Path, credentials: Credentials) -> None:

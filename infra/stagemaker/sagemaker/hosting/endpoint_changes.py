@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
 from stagemaker.sagemaker.documents import Document, Documents
+from stagemaker.sagemaker.execution_role import cannot_assume
 from stagemaker.sagemaker.hosting import endpoint_document, endpoint_failures, endpoint_steps, endpoint_traffic
 from stagemaker.sagemaker.hosting.endpoint_document import ENDPOINT
 from stagemaker.sagemaker.hosting.endpoint_hours import Hours
@@ -245,7 +246,7 @@ class EndpointChanges:
             self._fleets.attach_logs(*key, fleet.plan)
             keys = await self._fleets.keys(key[0], fleet.plan)
             if missing := next((each for each in fleet.plan.variants if each.name not in keys), None):
-                raise DeploymentError(endpoint_failures.role_reason(missing.role_arn))
+                raise DeploymentError(cannot_assume(missing.role_arn))
             await fleet.start(keys)
         except VariantFaultError as error:
             raise DeploymentError(endpoint_failures.reason(error)) from error

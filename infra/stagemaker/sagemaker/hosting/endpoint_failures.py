@@ -46,11 +46,3 @@ def _own(detail: str) -> str:
     """What of a detail is ours: that of an image begins with the sentence that a training job would say."""
     _, _, ours = detail.partition("(Stagemaker: ")
     return ours.removesuffix(")") or detail
-
-
-def role_reason(role: str) -> str:
-    """The FailureReason of a model whose role cannot be assumed any more."""
-    return (
-        f"Could not assume role {role}. Please ensure that the role exists and allows principal "
-        "'sagemaker.amazonaws.com' to assume the role."
-    )

@@ -7,6 +7,7 @@ from typing import Any
 
 from stagemaker.ports import Credentials, Objects, PortError, Roles
 from stagemaker.sagemaker.documents import Document, Documents, read_tags
+from stagemaker.sagemaker.execution_role import cannot_assume
 from stagemaker.sagemaker.family import Family, cannot_create_existing, could_not_find
 from stagemaker.sagemaker.honoured import refuse_unhonoured
 from stagemaker.sagemaker.hosting import model_request
@@ -74,10 +75,7 @@ class Models(Part):
         except PortError as error:
             if url:
                 raise _no_access(url, role, region) from error
-            raise ValidationError(
-                f"Could not assume role {role}. Please ensure that the role exists and allows principal "
-                "'sagemaker.amazonaws.com' to assume the role."
-            ) from error
+            raise ValidationError(cannot_assume(role)) from error
         for each in containers:
             await self._check_data(each, role, region, credentials)
 
